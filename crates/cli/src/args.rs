@@ -1,0 +1,230 @@
+//! Arguments, and the help that explains them.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use lexopt::{Arg, Parser};
+use sigchain::digest::Digest;
+
+use crate::trouble::Trouble;
+
+const HELP: &str = "\
+sigchain: a tamper-evident record of what software agents did
+
+  sigchain verify FILE [OPTIONS]   is this file what was signed, whole and in order?
+  sigchain demo [--keep]           record a run, attack the record, see what is caught
+  sigchain help [verify|demo]      more about one of them
+  sigchain --version
+
+A verdict rests on something that you held before: a key, a chain id, a checkpoint. Without it a file can only be
+shown to agree with itself, which anybody can arrange.
+
+Exit codes of verify: 0 intact and tied to what you held, 1 faulty, 2 wrong call, 3 no fault but unvouched, 4 unreadable.
+";
+
+const HELP_VERIFY: &str = "\
+sigchain verify FILE [OPTIONS]
+
+FILE is a chain file (.sigchain), JSON lines (.jsonl), a proof (.tlog-proof) or a checkpoint; - is standard input.
+
+What you held before (each may be given several times, except --chain-id):
+  --key KEY            a key id (32 hex digits or 22 of base64url), a public key file (PEM) or a vkey (NAME+HEX+BASE64);
+                       a proof or a checkpoint by itself needs the PEM or the vkey
+  --checkpoint NOTE    a checkpoint that was kept elsewhere
+  --chain-id ID        the digest of entry 0 (64 hex digits or 43 of base64url)
+
+Comparing:
+  --against OTHER      another file of the same chain: are there two signed entries with one sequence?
+  --fork-proof OUT     write the proof of a fork to OUT, which must not exist
+
+Other:
+  --resume             take the signatures below your largest checkpoint on its word; the output says how many
+  --allow-self-asserted   exit 0 if there is no fault and you gave nothing to tie the file to
+  --json               one JSON object (spec/sigchain-report.schema.json) instead of text
+  --threads N          as many as there are cores unless you say otherwise
+
+Exit codes:
+  0  intact, and tied to something that you held
+  1  faulty, or a fork
+  2  the call makes no sense
+  3  no fault, but you gave no anchor, or one is missing from the file, its gaps are not proven,
+     or --against found a difference from which no fork can be proved
+  4  unreadable: the file, a checkpoint or a key
+";
+
+const HELP_DEMO: &str = "\
+sigchain demo [--keep]
+
+Records the run of an agent in a fresh temporary directory, keeps a checkpoint of it, then changes, cuts, swaps, forges and
+rolls back copies of the record and shows what verification says to each. Needs no network and leaves nothing behind.
+
+  --keep   leave the directory with the files, so that you can verify them yourself
+
+Exit code 0 if each attack was caught as expected, else 1.
+";
+
+pub(crate) enum Command {
+    Demo { keep: bool },
+    Help(&'static str),
+    Verify(Box<Options>),
+    Version,
+}
+
+/// What `verify` was asked to do.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) file: PathBuf,
+    pub(crate) keys: Vec<OsString>,
+    pub(crate) chain_id: Option<Digest>,
+    pub(crate) checkpoints: Vec<PathBuf>,
+    pub(crate) json: bool,
+    pub(crate) allow_self_asserted: bool,
+    pub(crate) resume: bool,
+    pub(crate) threads: usize,
+    pub(crate) against: Option<PathBuf>,
+    pub(crate) fork_proof: Option<PathBuf>,
+}
+
+impl From<lexopt::Error> for Trouble {
+    fn from(error: lexopt::Error) -> Self {
+        Self::usage(error.to_string(), "one of the commands and options of the help")
+    }
+}
+
+pub(crate) fn parse(mut parser: Parser) -> Result<Command, Trouble> {
+    let Some(first) = parser.next()? else { return Ok(Command::Help(HELP)) };
+    match first {
+        Arg::Long("help") | Arg::Short('h') => Ok(Command::Help(HELP)),
+        Arg::Long("version") | Arg::Short('V') => Ok(Command::Version),
+        Arg::Value(command) => match command.to_str() {
+            Some("demo") => demo(parser),
+            Some("help") => help(&mut parser),
+            Some("verify") => verify(parser),
+            _ => Err(Trouble::usage(
+                format!("there is no command \"{}\"", command.to_string_lossy()),
+                "verify, demo or help",
+            )),
+        },
+        other => Err(other.unexpected().into()),
+    }
+}
+
+fn help(parser: &mut Parser) -> Result<Command, Trouble> {
+    match parser.next()? {
+        None => Ok(Command::Help(HELP)),
+        Some(Arg::Value(topic)) => match topic.to_str() {
+            Some("verify") => Ok(Command::Help(HELP_VERIFY)),
+            Some("demo") => Ok(Command::Help(HELP_DEMO)),
+            _ => Err(Trouble::usage(
+                format!("there is no help about \"{}\"", topic.to_string_lossy()),
+                "help about verify or demo",
+            )),
+        },
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
+fn demo(mut parser: Parser) -> Result<Command, Trouble> {
+    let mut keep = false;
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("keep") => keep = true,
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(HELP_DEMO)),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Command::Demo { keep })
+}
+
+fn verify(mut parser: Parser) -> Result<Command, Trouble> {
+    let mut options = Options::default();
+    let mut file = None;
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("against") => once(&mut options.against, parser.value()?, "--against")?,
+            Arg::Long("allow-self-asserted") => options.allow_self_asserted = true,
+            Arg::Long("chain-id") => options.chain_id = Some(chain_id(&options, &parser.value()?)?),
+            Arg::Long("checkpoint") => options.checkpoints.push(parser.value()?.into()),
+            Arg::Long("fork-proof") => {
+                once(&mut options.fork_proof, parser.value()?, "--fork-proof")?;
+            }
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(HELP_VERIFY)),
+            Arg::Long("json") => options.json = true,
+            Arg::Long("key") => options.keys.push(parser.value()?),
+            Arg::Long("resume") => options.resume = true,
+            Arg::Long("threads") => options.threads = threads(&parser.value()?)?,
+            Arg::Value(value) => once(&mut file, value, "FILE")?,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let expected = "sigchain verify FILE, with - for standard input";
+    options.file = file.ok_or_else(|| Trouble::usage("no file to verify was named", expected))?;
+    check(&options)?;
+    Ok(Command::Verify(Box::new(options)))
+}
+
+fn once(slot: &mut Option<PathBuf>, value: OsString, name: &str) -> Result<(), Trouble> {
+    if slot.is_some() {
+        return Err(Trouble::usage(format!("{name} was given twice"), "one"));
+    }
+    *slot = Some(value.into());
+    Ok(())
+}
+
+fn chain_id(options: &Options, value: &OsString) -> Result<Digest, Trouble> {
+    if options.chain_id.is_some() {
+        return Err(Trouble::usage("--chain-id was given twice", "one"));
+    }
+    let text = value.to_string_lossy();
+    Digest::parse(&text).ok_or_else(|| {
+        let what = format!("\"{text}\" is no chain id");
+        Trouble::usage(what, "64 hexadecimal digits, or 43 characters of base64url")
+    })
+}
+
+fn threads(value: &OsString) -> Result<usize, Trouble> {
+    let parsed =
+        value.to_str().and_then(|text| text.parse().ok()).filter(|n| (1..=1024).contains(n));
+    parsed.ok_or_else(|| {
+        let what = format!("\"{}\" is no number of threads", value.to_string_lossy());
+        Trouble::usage(what, "a number from 1 to 1024")
+    })
+}
+
+/// Whether `path` names standard input.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// What cannot be asked for together.
+fn check(options: &Options) -> Result<(), Trouble> {
+    let from_stdin = is_stdin(&options.file);
+    if options.resume && options.checkpoints.is_empty() {
+        let what = "--resume without --checkpoint";
+        return Err(Trouble::usage(what, "a checkpoint on whose word signatures are taken"));
+    }
+    if options.resume && from_stdin {
+        let what = "--resume with standard input";
+        return Err(Trouble::usage(
+            what,
+            "a file, which can be read again if something does not fit",
+        ));
+    }
+    let other_from_stdin = options.against.as_deref().is_some_and(is_stdin);
+    if other_from_stdin || (options.against.is_some() && from_stdin) {
+        let what = "--against with standard input";
+        return Err(Trouble::usage(what, "two files, since both are read more than once"));
+    }
+    let Some(out) = &options.fork_proof else { return Ok(()) };
+    if options.against.is_none() {
+        return Err(Trouble::usage("--fork-proof without --against", "--against OTHER"));
+    }
+    if out.symlink_metadata().is_ok() {
+        let what = format!("\"{}\" exists already", out.display());
+        return Err(Trouble::usage(
+            what,
+            "a name for the proof that is not taken: nothing is overwritten",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! The run that is recorded: an agent looks up an order, refunds it, and a person reviews that.
+
+use sigchain::checkpoint::Checkpoint;
+use sigchain::event::Event;
+use sigchain::id::EventId;
+use sigchain::payload::Payload;
+
+use crate::demo::recorder::{Keys, Outcome, Recorder};
+
+/// The name that the chain has in its genesis.
+pub(super) const NAME: &str = "example.org/agents";
+/// The entry that matters: the refund.
+pub(super) const REFUND: u64 = 8;
+const AGENT: &str = "agent:planner";
+const PERSON: &str = "human:dana";
+const SECOND: i64 = 1_000_000;
+
+/// One step: who, what, with which words, how many microseconds after the one before.
+type Step = (&'static str, &'static str, &'static str, i64);
+
+const EARLY: [Step; 5] = [
+    (AGENT, "session.start", r#"{"task":"customer 117 wants order 1881 refunded"}"#, SECOND),
+    (
+        AGENT,
+        "llm.request",
+        r#"{"model":"any","prompt":"What to do about order 1881?"}"#,
+        SECOND / 5,
+    ),
+    (AGENT, "llm.response", r#"{"say":"look the order up first"}"#, 2 * SECOND),
+    (AGENT, "tool.call", r#"{"tool":"orders.get","order":1881}"#, SECOND / 10),
+    (AGENT, "tool.result", r#"{"order":1881,"paid":"40.00 EUR","returned":true}"#, SECOND / 3),
+];
+const MIDDLE: [Step; 4] = [
+    (
+        AGENT,
+        "llm.request",
+        r#"{"model":"any","prompt":"Paid 40.00 EUR, returned. Refund?"}"#,
+        SECOND / 5,
+    ),
+    (AGENT, "llm.response", r#"{"say":"refund 40.00 EUR"}"#, 2 * SECOND),
+    (
+        AGENT,
+        "tool.call",
+        r#"{"tool":"payments.refund","order":1881,"amount":"40.00 EUR"}"#,
+        SECOND / 10,
+    ),
+    (AGENT, "tool.result", r#"{"refund":"r-5521","amount":"40.00 EUR"}"#, SECOND),
+];
+const LATE: [Step; 4] = [
+    (AGENT, "review.request", r#"{"of":"refund r-5521"}"#, SECOND / 10),
+    (PERSON, "review.approve", r#"{"of":"refund r-5521","because":"within policy"}"#, 20 * SECOND),
+    (AGENT, "message.send", r#"{"to":"customer 117","text":"your refund is on its way"}"#, SECOND),
+    (AGENT, "session.end", r#"{"result":"refunded"}"#, SECOND / 2),
+];
+
+/// What was recorded, and what was put aside on the way.
+pub(super) struct Run {
+    pub(super) whole: Recorder,
+    /// The same chain when it had 6 entries, as somebody may have kept it.
+    pub(super) early: Recorder,
+    /// Just before the refund.
+    pub(super) before_refund: Recorder,
+    /// The checkpoint of 10 entries that was kept elsewhere.
+    pub(super) held: Checkpoint,
+}
+
+pub(super) fn play(keys: &Keys, start: i64) -> Outcome<Run> {
+    let mut recorder = Recorder::begin(NAME, keys, start)?;
+    let mut cause = None;
+    steps(&mut recorder, &mut cause, &EARLY, keys)?;
+    let early = recorder.clone();
+    recorder.checkpoint(&keys.checkpoint);
+    let (before, refund) = MIDDLE.split_at(2);
+    steps(&mut recorder, &mut cause, before, keys)?;
+    let before_refund = recorder.clone();
+    steps(&mut recorder, &mut cause, refund, keys)?;
+    let held = recorder.checkpoint(&keys.checkpoint);
+    steps(&mut recorder, &mut cause, &LATE, keys)?;
+    Ok(Run { whole: recorder, early, before_refund, held })
+}
+
+fn steps(
+    recorder: &mut Recorder,
+    cause: &mut Option<EventId>,
+    steps: &[Step],
+    keys: &Keys,
+) -> Outcome<()> {
+    for (actor, kind, payload, after) in steps {
+        let mut event = event(actor, kind, payload)?.episode("run-7")?;
+        if let Some(cause) = *cause {
+            event = event.caused_by(cause);
+        }
+        *cause = Some(recorder.record(event, *after, &keys.entry)?);
+    }
+    Ok(())
+}
+
+fn event(actor: &str, kind: &str, payload: &str) -> Outcome<Event> {
+    Ok(Event::new(actor, kind)?.payload(Payload::new("application/json", payload)?))
+}
+
+/// An event that never happened: the refund, but ten times as high.
+pub(super) fn false_refund(actor: &str) -> Outcome<Event> {
+    let payload = r#"{"tool":"payments.refund","order":1881,"amount":"400.00 EUR"}"#;
+    Ok(event(actor, "tool.call", payload)?.episode("run-7")?)
+}
+
+/// History rewritten by one who has the entry key: the same chain up to the refund, then another story.
+pub(super) fn rewrite(run: &Run, keys: &Keys) -> Outcome<Recorder> {
+    let mut recorder = run.before_refund.clone();
+    let mut cause = Some(recorder.record(false_refund(AGENT)?, SECOND / 10, &keys.entry)?);
+    let later = MIDDLE.iter().skip(3).chain(&LATE).copied().collect::<Vec<_>>();
+    steps(&mut recorder, &mut cause, &later, keys)?;
+    Ok(recorder)
+}

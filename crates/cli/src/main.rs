@@ -1,0 +1,36 @@
+//! The program `sigchain`: verifies chains, and shows what verification catches.
+
+mod args;
+mod demo;
+mod held;
+mod input;
+mod out;
+mod trouble;
+mod verify;
+
+use std::process::ExitCode;
+
+use crate::args::Command;
+use crate::trouble::Trouble;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => ExitCode::from(code),
+        Err(trouble) => {
+            trouble.print();
+            ExitCode::from(trouble.exit())
+        }
+    }
+}
+
+fn run() -> Result<u8, Trouble> {
+    match args::parse(lexopt::Parser::from_env())? {
+        Command::Demo { keep } => demo::run(keep),
+        Command::Help(text) => out::print(text).map(|()| 0),
+        Command::Verify(options) => verify::run(&options),
+        Command::Version => {
+            let version = env!("CARGO_PKG_VERSION");
+            out::print(&format!("sigchain {version} (format version 1)\n")).map(|()| 0)
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Standard output, and how numbers and foreign text look on it.
+
+use std::io::{self, Write as _};
+
+use sigchain::text;
+
+use crate::trouble::Trouble;
+
+/// Characters of one foreign text that are shown; a note's origin may have 65,000.
+const SHOWN: usize = 300;
+
+/// Writes all of it. A reader who closes the pipe has seen enough: that is no failure, and the exit code stays the verdict's.
+pub(crate) fn print(text: &str) -> Result<(), Trouble> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Trouble::unreadable(
+            format!("cannot write to standard output: {error}"),
+            "room for the answer",
+            "nothing was judged that you could see; run it again with another output",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// `1204` as `1,204`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() * 2);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 entry`, `1,204 entries`.
+pub(crate) fn entries(number: u64) -> String {
+    if number == 1 { "1 entry".to_owned() } else { format!("{} entries", grouped(number)) }
+}
+
+/// `1 fault`, `1,204 faults`; for words that take an s.
+pub(crate) fn plural(number: u64, word: &str) -> String {
+    let end = if number == 1 { "" } else { "s" };
+    format!("{} {word}{end}", grouped(number))
+}
+
+/// Text from a file, made harmless and not too long.
+pub(crate) fn safe(foreign: &str) -> String {
+    let mut shown = text::printable(&foreign.chars().take(SHOWN).collect::<String>());
+    if foreign.chars().nth(SHOWN).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_groups_of_three() {
+        let shown = [0, 7, 999, 1000, 1204, 1_234_567].map(grouped);
+        assert_eq!(shown, ["0", "7", "999", "1,000", "1,204", "1,234,567"]);
+        assert_eq!((entries(1), plural(2, "fault")), ("1 entry".to_owned(), "2 faults".to_owned()));
+    }
+}

@@ -1,0 +1,177 @@
+//! Comparing with another file of the same chain: two signed entries with one sequence are a fork, and the pair proves it.
+
+use std::fmt::{self, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use sigchain::digest::Digest;
+use sigchain::fork::{ForkError, ForkProof};
+
+use crate::args::Options;
+use crate::input;
+use crate::out;
+use crate::trouble::Trouble;
+use crate::verify::differ;
+
+/// What the comparison found.
+pub(super) enum Compared {
+    Fork {
+        proof: Box<ForkProof>,
+        written: Option<PathBuf>,
+    },
+    /// They differ at this sequence, and no fork could be proved.
+    Differ(u64),
+    /// All entries that both hold are the same, or abandoned.
+    None,
+    /// The files are not of one chain.
+    OtherChain,
+}
+
+impl Compared {
+    /// Whether the two files cannot both be the one history.
+    pub(super) fn is_split(&self) -> bool {
+        matches!(self, Self::Fork { .. } | Self::OtherChain)
+    }
+
+    /// For each entry of the pair: digest, and a line about it.
+    pub(super) fn pair(proof: &ForkProof) -> [(Digest, String); 2] {
+        proof.pair.each_ref().map(|written| {
+            let fields = &written.fields;
+            let about = format!(
+                "{} by {} at {}, signed by key {}",
+                out::safe(&fields.event_type),
+                out::safe(&fields.actor),
+                fields.system_time,
+                fields.signer_key_id
+            );
+            (fields.digest(&proof.chain_id), about)
+        })
+    }
+
+    pub(super) fn write(&self, text: &mut String) -> fmt::Result {
+        match self {
+            Self::Differ(sequence) => writeln!(
+                text,
+                "  compared: entry {sequence} is not the same in the other file, and yet no fork could be proved: \
+                 one of the two may have been changed without a key\nnext: verify the other file by itself, and keep both"
+            ),
+            Self::None => writeln!(
+                text,
+                "  compared: the entries that both files hold in order are the same (payloads aside); the other file was not judged"
+            ),
+            Self::OtherChain => writeln!(
+                text,
+                "other chain: the two files are of different chains, so at most one is the chain that you mean"
+            ),
+            Self::Fork { proof, written } => {
+                let [(a, about_a), (b, about_b)] = Self::pair(proof);
+                let sequence = proof.pair.first().map_or(0, |written| written.fields.sequence);
+                writeln!(
+                    text,
+                    "forked: two signed entries of chain {} have sequence {sequence}",
+                    proof.chain_id
+                )?;
+                writeln!(text, "  here:  {a}\n         {about_a}")?;
+                writeln!(text, "  there: {b}\n         {about_b}")?;
+                writeln!(
+                    text,
+                    "  keys of the chain signed both and the chain lists neither as abandoned: two histories were written"
+                )?;
+                match written {
+                    Some(path) => writeln!(
+                        text,
+                        "  the proof is in \"{}\"; it stands alone, so send it to everybody who relies on this chain",
+                        out::safe(&path.to_string_lossy())
+                    ),
+                    None => writeln!(
+                        text,
+                        "next: keep both files; --fork-proof OUT writes the proof, which stands alone"
+                    ),
+                }
+            }
+        }
+    }
+}
+
+/// Compares, and writes the proof if one was found and asked for. What the writing ran into comes beside the finding.
+pub(super) fn compare(
+    file: &Path,
+    other: &Path,
+    options: &Options,
+) -> Result<(Compared, Option<Trouble>), Trouble> {
+    let failed = |error: &dyn fmt::Display| {
+        Trouble::unreadable(
+            format!("cannot compare with \"{}\": {error}", input::name(other)),
+            "two readable files of one chain",
+            "verify the other file by itself",
+        )
+    };
+    let proof = match ForkProof::find(open(file)?, open(other)?) {
+        Ok(Some(proof)) => proof,
+        Ok(None) => {
+            let first = differ::first(open(file)?, open(other)?).map_err(|error| failed(&error))?;
+            return Ok((first.map_or(Compared::None, Compared::Differ), None));
+        }
+        Err(ForkError::Chains) => return Ok((Compared::OtherChain, None)),
+        Err(error) => return Err(failed(&error)),
+    };
+    let mut trouble = None;
+    let mut written = None;
+    if let Some(path) = &options.fork_proof {
+        match write_new(path, proof.encode().as_bytes()) {
+            Ok(()) => written = Some(path.clone()),
+            Err(error) => {
+                trouble = Some(Trouble::unreadable(
+                    format!("cannot write the proof to \"{}\": {error}", path.display()),
+                    "a name that is not taken, in a directory that can be written to",
+                    "keep both files and run it again with another name",
+                ));
+            }
+        }
+    }
+    Ok((Compared::Fork { proof: Box::new(proof), written }, trouble))
+}
+
+fn open(path: &Path) -> Result<File, Trouble> {
+    File::open(path).map_err(|error| input::cannot_read(&input::name(path), &error))
+}
+
+/// Writes a file that was not there, whole or not at all: the name is claimed first, so that nothing of anybody else's is
+/// ever replaced, and what takes the place of the claim is complete.
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).open(path)?;
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".part");
+    let temporary = PathBuf::from(temporary);
+    let outcome = write_whole(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    if outcome.is_err() {
+        // The claim is ours and empty; left behind it would look like a proof.
+        let _ = fs::remove_file(path);
+    }
+    outcome
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let outcome = file.write_all(bytes).and_then(|()| file.sync_all());
+    if outcome.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_overwritten_and_nothing_left_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("proof");
+        write_new(&path, b"one").unwrap();
+        assert!(write_new(&path, b"two").is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

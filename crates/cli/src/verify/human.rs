@@ -1,0 +1,293 @@
+//! The answer in words. Never a verdict without what it rests on.
+
+use std::fmt::{self, Write as _};
+
+use sigchain::chainfile::Form;
+use sigchain::fault::{Fault, Phase};
+use sigchain::key::Role;
+use sigchain::verify::{Anchor, End, Report, Verdict};
+
+use crate::out::{entries, grouped, plural, safe};
+use crate::verify::chain::View;
+
+/// Keys of genesis that are offered for comparison.
+const KEYS_SHOWN: usize = 6;
+
+pub(super) fn write(text: &mut String, view: &View<'_>) -> fmt::Result {
+    let report = view.report;
+    if let Some(compared) = view.compared.filter(|compared| compared.is_split()) {
+        compared.write(text)?;
+        write!(text, "\"{}\" by itself is ", safe(view.name))?;
+    }
+    headline(text, report)?;
+    if !report.faults.is_empty() {
+        faults(text, report)?;
+    }
+    if report.chain_id.is_some() {
+        anchors(text, report)?;
+        details(text, report)?;
+    }
+    if let Some(compared) = view.compared.filter(|compared| !compared.is_split()) {
+        compared.write(text)?;
+    }
+    next(text, view)
+}
+
+/// The chain, by its name and id.
+fn chain(report: &Report) -> String {
+    match report.chain_id {
+        Some(id) => format!("{} of {}, chain {id}", entries(report.entries), safe(&report.name)),
+        None => "a file of which nothing else could be judged".to_owned(),
+    }
+}
+
+fn headline(text: &mut String, report: &Report) -> fmt::Result {
+    let chain = chain(report);
+    match report.verdict() {
+        Verdict::Intact => writeln!(text, "intact: {chain}"),
+        Verdict::Unvouched if report.anchors.is_empty() => writeln!(
+            text,
+            "unvouched: {chain}\n  it agrees with itself, but nothing that you gave ties it to anything: anybody can make such a file"
+        ),
+        Verdict::Unvouched => writeln!(text, "unvouched: {chain}\n  no fault was found, and yet:"),
+        Verdict::Unreadable => {
+            writeln!(text, "unreadable: no chain file or JSON lines of format version 1")
+        }
+        Verdict::Faulty | _ => {
+            let (content, links) = (report.total_of(Phase::Content), report.total_of(Phase::Chain));
+            let total = plural(report.total(), "fault");
+            let (content, links) = (grouped(content), grouped(links));
+            writeln!(text, "faulty: {total} (content {content}, chain {links}) in {chain}")
+        }
+    }
+}
+
+/// Where in the file.
+pub(super) fn place(form: Option<Form>, fault: &Fault) -> String {
+    let unit = if form == Some(Form::JsonLines) { "line" } else { "byte" };
+    match fault.sequence {
+        Some(sequence) => format!("{unit} {}, entry {sequence}", fault.place),
+        None => format!("{unit} {}", fault.place),
+    }
+}
+
+fn faults(text: &mut String, report: &Report) -> fmt::Result {
+    for fault in &report.faults {
+        let (code, phase, place) = (fault.code, fault.phase(), place(report.form, fault));
+        let (expected, found) = (safe(&fault.expected), safe(&fault.found));
+        writeln!(text, "  {code} ({phase}) at {place}: expected {expected}, found {found}")?;
+    }
+    for (code, count) in &report.counts {
+        let kept = report.faults.iter().filter(|fault| fault.code == *code).count();
+        let more = count.saturating_sub(u64::try_from(kept).unwrap_or(u64::MAX));
+        if more > 0 {
+            writeln!(text, "  {code}: {} more, not listed", grouped(more))?;
+        }
+    }
+    for code in report.counts.keys() {
+        writeln!(text, "  {code} means: {}", code.meaning().trim())?;
+    }
+    Ok(())
+}
+
+/// What an anchor says, and how far.
+fn anchored(anchor: &Anchor, size: u64) -> String {
+    match anchor {
+        Anchor::ChainId(_) => "the chain id, which vouches for entry 0".to_owned(),
+        Anchor::Checkpoint(size, _) => format!("checkpoint of {}", entries(*size)),
+        Anchor::Key(id) => format!("key {id}, which vouches for the first {}", entries(size)),
+        other => format!("{other}, for {}", entries(size)),
+    }
+}
+
+fn missing(anchor: &Anchor) -> String {
+    match anchor {
+        Anchor::Key(id) => format!("key {id} signed nothing in this file"),
+        Anchor::Checkpoint(size, root) => format!(
+            "checkpoint of {} (root {root}): the file has a gap at that size",
+            entries(*size)
+        ),
+        other => format!("{other} is not that of this file"),
+    }
+}
+
+fn anchors(text: &mut String, report: &Report) -> fmt::Result {
+    for missed in report.anchors.iter().filter(|anchored| anchored.size.is_none()) {
+        if report.counts.is_empty() {
+            writeln!(text, "  missing: {}", missing(&missed.anchor))?;
+        } else {
+            // Why it does not hold is among the faults, or was lost with what they are about.
+            writeln!(text, "  not confirmed: {}", missed.anchor)?;
+        }
+    }
+    if report.gaps.any() && !report.gaps.are_proven() {
+        writeln!(
+            text,
+            "  no seal at or behind the last gap vouches that no entry which changes keys was left out"
+        )?;
+    }
+    let farthest = report.anchors.iter().filter(|anchored| anchored.size.is_some());
+    let farthest = farthest.max_by_key(|anchored| anchored.size);
+    if let Some(best) = farthest
+        && let (Some(size), Some(beyond)) = (best.size, report.beyond())
+    {
+        let beyond = match beyond {
+            0 => "no entry lies beyond it".to_owned(),
+            1 => "1 entry lies beyond it, signed by the chain's own keys only".to_owned(),
+            n => {
+                format!("{} entries lie beyond it, signed by the chain's own keys only", grouped(n))
+            }
+        };
+        let anchor = anchored(&best.anchor, size);
+        if report.counts.is_empty() {
+            writeln!(text, "  anchored to {anchor}; {beyond}")?;
+        } else {
+            writeln!(text, "  what you held still fits in one place: {anchor}")?;
+        }
+        for other in report.anchors.iter().filter(|other| *other != best) {
+            if let Some(size) = other.size {
+                writeln!(text, "  and to {}", anchored(&other.anchor, size))?;
+            }
+        }
+    }
+    if report.taken_on_word > 0 {
+        let taken = plural(report.taken_on_word, "signature");
+        writeln!(
+            text,
+            "  {taken} not looked at: taken on the word of the largest checkpoint that you gave (--resume)"
+        )?;
+    }
+    Ok(())
+}
+
+fn details(text: &mut String, report: &Report) -> fmt::Result {
+    let p = &report.payloads;
+    let withheld = if p.withheld > 0 { " (in the word of whoever made the file)" } else { "" };
+    writeln!(
+        text,
+        "  payloads: {} present, {} partly shown, {} withheld{withheld}, {} erased",
+        grouped(p.present),
+        grouped(p.partial),
+        grouped(p.withheld),
+        grouped(p.erased)
+    )?;
+    if report.gaps.any() {
+        let gaps = &report.gaps;
+        let proven = if gaps.are_proven() {
+            "a seal vouches that no key entry is among them"
+        } else {
+            "unproven"
+        };
+        writeln!(
+            text,
+            "  not in the file: {} elided, {} lost, {} archived; {proven}",
+            grouped(gaps.elided),
+            grouped(gaps.lost),
+            grouped(gaps.archived)
+        )?;
+    }
+    for (first, count) in &report.resolved {
+        let last = first.saturating_add(*count).saturating_sub(1);
+        writeln!(
+            text,
+            "  resolved by an operator: entries {first} to {last} are damaged for good"
+        )?;
+    }
+    if let Some(before) = &report.predecessor {
+        writeln!(
+            text,
+            "  continues chain {} behind its first {}; that chain was not looked at: \"{}\"",
+            before.chain,
+            entries(before.size),
+            safe(&before.statement)
+        )?;
+    }
+    writeln!(text, "  ends {}{}", end(report), attachments(report))
+}
+
+fn end(report: &Report) -> &'static str {
+    match report.end {
+        End::Signed if report.counts.is_empty() => "with a signed checkpoint",
+        End::Signed => "with a checkpoint",
+        End::Unsigned => "with its size and root, which nobody signed",
+        End::Open | _ if report.form == Some(Form::JsonLines) => {
+            "without a trailer, as a live log does"
+        }
+        _ => "without a trailer",
+    }
+}
+
+fn attachments(report: &Report) -> String {
+    let total = report.attachments.values().sum::<u64>().saturating_add(report.attachments_other);
+    if total == 0 {
+        return String::new();
+    }
+    let mut types: Vec<String> = report
+        .attachments
+        .iter()
+        .map(|(name, count)| format!("{} {}", safe(name), grouped(*count)))
+        .collect();
+    if report.attachments_other > 0 {
+        types.push(format!("other types {}", grouped(report.attachments_other)));
+    }
+    format!("; {} not checked ({})", plural(total, "attachment"), types.join(", "))
+}
+
+/// The next step, where there is one.
+fn next(text: &mut String, view: &View<'_>) -> fmt::Result {
+    let report = view.report;
+    match report.verdict() {
+        Verdict::Intact => Ok(()),
+        Verdict::Unreadable => writeln!(
+            text,
+            "next: check that this is the right file and that it arrived whole; a newer version needs a newer sigchain"
+        ),
+        Verdict::Unvouched if report.anchors.is_empty() => {
+            if report.gaps.any() && !report.gaps.are_proven() {
+                writeln!(
+                    text,
+                    "next: ask for a file with a seal behind its last gap, and then for an anchor:"
+                )?;
+            }
+            offer(text, view)?;
+            if view.exit == 0 {
+                writeln!(text, "exit code 0 only because of --allow-self-asserted")?;
+            }
+            Ok(())
+        }
+        Verdict::Unvouched => {
+            if report.is_anchor_missing() {
+                writeln!(
+                    text,
+                    "next: ask whoever gave you the file for one that holds what is missing; do not drop the anchor instead"
+                )?;
+            }
+            if !report.gaps.are_proven() {
+                writeln!(
+                    text,
+                    "next: ask whoever made the file for one with a seal behind its last gap"
+                )?;
+            }
+            Ok(())
+        }
+        Verdict::Faulty | _ => writeln!(
+            text,
+            "next: keep the file as it is, and do not write to it; get another copy of the chain and compare: \
+             sigchain verify {} --against OTHER",
+            safe(view.name)
+        ),
+    }
+}
+
+/// What would vouch for the file, with the values that it states itself.
+fn offer(text: &mut String, view: &View<'_>) -> fmt::Result {
+    let Some(id) = view.report.chain_id else { return Ok(()) };
+    writeln!(text, "next: give one of these as you got it by another way than with this file:")?;
+    writeln!(text, "  --chain-id {id}")?;
+    for (key, role) in view.genesis_keys.iter().take(KEYS_SHOWN) {
+        let signs = if *role == Role::Checkpoint { "checkpoints" } else { "entries" };
+        writeln!(text, "  --key {key}   (signs {signs})")?;
+    }
+    writeln!(text, "  --checkpoint NOTE   (of at most {})", entries(view.report.entries))?;
+    writeln!(text, "these values come from the file itself: copied from here they prove nothing")
+}

@@ -1,0 +1,60 @@
+//! `sigchain verify`: judges a file, and says what the verdict rests on.
+
+mod against;
+mod chain;
+mod differ;
+mod human;
+mod json;
+mod single;
+
+use std::fmt;
+
+use sigchain::verify::Verdict;
+
+use crate::args::Options;
+use crate::held::Held;
+use crate::input::{Input, Kind};
+use crate::out;
+use crate::trouble::{self, Trouble};
+
+/// Exit code of a file with faults, or a fork.
+const FAULTY: u8 = 1;
+
+pub(crate) fn run(options: &Options) -> Result<u8, Trouble> {
+    let held = Held::load(options)?;
+    let input = Input::open(&options.file)?;
+    match input.kind() {
+        Kind::Chain => chain::run(options, &held, input),
+        kind => {
+            if options.against.is_some() || options.resume {
+                let what = "--against and --resume with a proof or a checkpoint";
+                return Err(Trouble::usage(what, "a chain file or JSON lines"));
+            }
+            single::run(options, &held, input, kind == Kind::Proof)
+        }
+    }
+}
+
+/// Exit code of a file in which no fault was found, and that is not vouched for as was asked.
+const UNVOUCHED: u8 = 3;
+
+/// The exit code of a verdict; `is_self_asserted` says that nothing was given to tie the file to, and that this is wanted.
+fn exit_code(verdict: Verdict, is_self_asserted: bool) -> u8 {
+    if verdict == Verdict::Unvouched && is_self_asserted { 0 } else { verdict.exit_code() }
+}
+
+fn show(render: impl FnOnce(&mut String) -> fmt::Result) -> Result<(), Trouble> {
+    let mut text = String::new();
+    render(&mut text).map_err(|_| {
+        Trouble::unreadable("cannot write the answer", "memory for it", "report this defect")
+    })?;
+    out::print(&text)
+}
+
+/// Prints what went wrong besides a verdict that was already given; the worse of the two is the exit code.
+fn worse(exit: u8, trouble: Option<&Trouble>) -> u8 {
+    let Some(trouble) = trouble else { return exit };
+    trouble.print();
+    // A fault that was found outweighs whatever could not be done.
+    if exit == FAULTY { exit } else { trouble.exit().max(trouble::UNREADABLE) }
+}

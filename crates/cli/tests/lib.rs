@@ -1,0 +1,11 @@
+//! The one test binary of the program.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that meets what it did not expect has failed"
+)]
+
+mod cli;
+mod memory;
+mod schema;

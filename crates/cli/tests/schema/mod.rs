@@ -1,0 +1,70 @@
+//! As much of JSON Schema as spec/sigchain-report.schema.json uses; a keyword that it does not know fails the test.
+
+use serde_json::Value;
+
+const SCHEMA: &str = include_str!("../../../../spec/sigchain-report.schema.json");
+
+/// Checks an answer of `sigchain verify --json`.
+#[track_caller]
+pub(crate) fn check(value: &Value) {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    if let Err(what) = matches(&schema, value, "$") {
+        panic!("{what}: {value}");
+    }
+}
+
+fn matches(schema: &Value, value: &Value, path: &str) -> Result<(), String> {
+    for (keyword, rule) in schema.as_object().unwrap() {
+        let fits = match keyword.as_str() {
+            "$schema" | "$id" | "title" | "description" | "properties" => true,
+            "type" => match rule {
+                Value::Array(types) => types.iter().any(|name| is(name, value)),
+                name => is(name, value),
+            },
+            "enum" => rule.as_array().unwrap().contains(value),
+            "minimum" => value.as_u64().is_none_or(|n| n >= rule.as_u64().unwrap()),
+            "required" => value.as_object().is_none_or(|object| {
+                rule.as_array()
+                    .unwrap()
+                    .iter()
+                    .all(|key| object.contains_key(key.as_str().unwrap()))
+            }),
+            "items" => {
+                for (at, item) in value.as_array().into_iter().flatten().enumerate() {
+                    matches(rule, item, &format!("{path}[{at}]"))?;
+                }
+                true
+            }
+            "additionalProperties" => {
+                for (key, item) in value.as_object().into_iter().flatten() {
+                    let path = format!("{path}.{key}");
+                    match (&schema["properties"][key.as_str()], rule) {
+                        (Value::Null, Value::Bool(false)) => {
+                            return Err(format!("{path} is unknown"));
+                        }
+                        (Value::Null, rule) => matches(rule, item, &path)?,
+                        (known, _) => matches(known, item, &path)?,
+                    }
+                }
+                true
+            }
+            other => panic!("a keyword that this checker does not know: {other}"),
+        };
+        if !fits {
+            return Err(format!("{path} breaks {keyword} {rule}"));
+        }
+    }
+    Ok(())
+}
+
+fn is(name: &Value, value: &Value) -> bool {
+    match name.as_str().unwrap() {
+        "array" => value.is_array(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_u64(),
+        "null" => value.is_null(),
+        "object" => value.is_object(),
+        "string" => value.is_string(),
+        other => panic!("a type that this checker does not know: {other}"),
+    }
+}

@@ -1,0 +1,618 @@
+//! JSON lines: the same frames as text, one a line, with exactly one text for each.
+//!
+//! Parsed by expecting that text and nothing else, so there is no second spelling to refuse afterwards: no white space, no
+//! other order of keys, no `1.0`, no needless escape. Types go by field, never by value.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use crate::checkpoint::{Checkpoint, Seal, SealState};
+use crate::codec::DecodeError;
+use crate::digest::Digest;
+use crate::entry::Fields;
+use crate::frame::{Attachment, Frame, Gap, GapReason, Kind, Summary, Target, Trailer, Written};
+use crate::id::{EventId, SpanId, TraceId};
+use crate::key::{KeyId, Signature};
+use crate::limit::{self, SEQUENCE_MAX, SIZE_MAX};
+use crate::payload::{Leaf, Part, Slot};
+use crate::stamp::{Stamp, ValidTime};
+use crate::text;
+
+/// Bytes of a line, line feed included.
+pub const LINE_MAX: usize = 36 << 20;
+
+/// How a line begins that is no entry.
+const FRAME: &str = "{\"frame\":\"";
+
+/// What kind of frame a line holds, as far as its beginning tells; `None` if it names a kind that does not exist.
+pub fn kind(line: &[u8]) -> Option<Kind> {
+    let Some(rest) = line.strip_prefix(FRAME.as_bytes()) else { return Some(Kind::Entry) };
+    let name = rest.get(..rest.iter().position(|b| *b == b'"')?)?;
+    Kind::from_name(std::str::from_utf8(name).ok()?)
+}
+
+/// The line of a frame, with its line feed.
+pub fn encode(frame: &Frame<'_>) -> String {
+    let out = &mut String::with_capacity(1024);
+    match frame {
+        Frame::Entry(written) => encode_entry(out, written),
+        Frame::Attachment(attachment) => {
+            let (kind, number) = attachment.target.numbers();
+            put(out, "{\"frame\":\"attachment\",\"bytes\":");
+            binary(out, &attachment.bytes);
+            put(out, &format!(",\"kind\":{kind},\"number\":{number},\"type\":"));
+            text::json_string(out, &attachment.type_name);
+        }
+        Frame::Checkpoint(checkpoint) => {
+            put(out, "{\"frame\":\"checkpoint\",\"note\":");
+            text::json_string(out, &checkpoint.encode());
+        }
+        Frame::Gap(gap) => {
+            let (count, first) = (gap.count, gap.first);
+            put(out, &format!("{{\"frame\":\"gap\",\"count\":{count},\"first\":{first}"));
+            hashes(out, ",\"hashes\":", &gap.hashes);
+            put(out, &format!(",\"reason\":{}", gap.reason.number()));
+        }
+        Frame::Header { version, chain_id } => {
+            put(out, "{\"frame\":\"header\",\"chain_id\":");
+            binary(out, chain_id.as_bytes());
+            put(out, &format!(",\"version\":{version}"));
+        }
+        Frame::Seal(seal) => {
+            let state = &seal.state;
+            put(out, &format!("{{\"frame\":\"seal\",\"epoch\":{}", state.epoch));
+            hashes(out, ",\"frontier\":", &state.frontier);
+            put(out, ",\"head\":");
+            binary(out, state.head.as_bytes());
+            put(out, ",\"keyring\":");
+            binary(out, state.keyring.as_bytes());
+            put(out, &format!(",\"quarantined\":{},\"signature\":", state.quarantined));
+            binary(out, seal.signature.as_bytes());
+            put(out, ",\"signer_key_id\":");
+            binary(out, seal.signer.as_bytes());
+            put(out, &format!(",\"size\":{},\"stamp\":\"{}\"", state.size, state.stamp.hex()));
+        }
+        Frame::Trailer(trailer) => {
+            put(out, &format!("{{\"frame\":\"trailer\",\"frames\":{}", trailer.frames));
+            match &trailer.summary {
+                Summary::Signed(checkpoint) => {
+                    put(out, ",\"note\":");
+                    text::json_string(out, &checkpoint.encode());
+                }
+                Summary::Unsigned { size, root } => {
+                    put(out, ",\"root\":");
+                    binary(out, root.as_bytes());
+                    put(out, &format!(",\"size\":{size}"));
+                }
+            }
+        }
+    }
+    put(out, "}\n");
+    std::mem::take(out)
+}
+
+fn put(out: &mut String, text: &str) {
+    out.push_str(text);
+}
+
+fn binary(out: &mut String, bytes: &[u8]) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "\"{}\"", text::base64url(bytes));
+}
+
+fn hashes(out: &mut String, key: &str, hashes: &[Digest]) {
+    out.push_str(key);
+    for (at, hash) in hashes.iter().enumerate() {
+        out.push(if at == 0 { '[' } else { ',' });
+        binary(out, hash.as_bytes());
+    }
+    out.push_str(if hashes.is_empty() { "[]" } else { "]" });
+}
+
+fn quoted_or_null(out: &mut String, value: Option<impl std::fmt::Display>) {
+    let _ = match value {
+        Some(value) => write!(out, "\"{value}\""),
+        None => write!(out, "null"),
+    };
+}
+
+fn string_or_null(out: &mut String, value: Option<&str>) {
+    match value {
+        Some(value) => text::json_string(out, value),
+        None => out.push_str("null"),
+    }
+}
+
+fn encode_entry(out: &mut String, written: &Written<'_>) {
+    let fields = &written.fields;
+    put(out, "{\"actor\":");
+    text::json_string(out, &fields.actor);
+    put(out, ",\"causation_id\":");
+    quoted_or_null(out, fields.causation_id);
+    put(out, ",\"correlation_id\":");
+    string_or_null(out, fields.correlation_id.as_deref());
+    put(out, ",\"episode_id\":");
+    string_or_null(out, fields.episode_id.as_deref());
+    put(out, &format!(",\"event_id\":\"{}\",\"event_type\":", fields.event_id));
+    text::json_string(out, &fields.event_type);
+    put(out, &format!(",\"left\":{},\"payload\":", written.left));
+    encode_part(out, &written.part);
+    put(out, ",\"payload_hash\":");
+    binary(out, fields.payload_hash.as_bytes());
+    put(out, ",\"prior_hash\":");
+    binary(out, fields.prior_hash.as_bytes());
+    put(out, &format!(",\"schema_version\":{}", fields.schema_version));
+    put(out, &format!(",\"sequence\":{},\"signature\":", fields.sequence));
+    binary(out, written.signature.as_bytes());
+    put(out, ",\"signer_key_id\":");
+    binary(out, fields.signer_key_id.as_bytes());
+    put(out, ",\"span_id\":");
+    quoted_or_null(out, fields.span_id);
+    put(out, &format!(",\"system_time\":\"{}\",\"trace_id\":", fields.system_time.hex()));
+    quoted_or_null(out, fields.trace_id);
+    put(out, ",\"valid_from\":");
+    quoted_or_null(out, fields.valid_from);
+    put(out, ",\"valid_to\":");
+    quoted_or_null(out, fields.valid_to);
+}
+
+fn encode_part(out: &mut String, part: &Part<'_>) {
+    match part {
+        Part::Erased(by) => put(out, &format!("{{\"erased\":{by}}}")),
+        Part::Withheld => put(out, "{\"withheld\":true}"),
+        Part::Whole(leaf) => encode_leaf(out, leaf),
+        Part::Fields(slots) => {
+            put(out, "{\"fields\":");
+            for (at, slot) in slots.iter().enumerate() {
+                out.push(if at == 0 { '[' } else { ',' });
+                match slot {
+                    Slot::Hidden(hash) => {
+                        put(out, "{\"hash\":");
+                        binary(out, hash.as_bytes());
+                        out.push('}');
+                    }
+                    Slot::Shown(leaf) => encode_leaf(out, leaf),
+                }
+            }
+            put(out, "]}");
+        }
+    }
+}
+
+fn encode_leaf(out: &mut String, leaf: &Leaf<'_>) {
+    let plain = as_plain_text(&leaf.bytes);
+    out.push('{');
+    if plain.is_none() {
+        put(out, "\"base64\":");
+        binary(out, &leaf.bytes);
+        out.push(',');
+    }
+    put(out, "\"media_type\":");
+    text::json_string(out, &leaf.media_type);
+    if let Some(name) = &leaf.name {
+        put(out, ",\"name\":");
+        text::json_string(out, name);
+    }
+    put(out, ",\"salt\":");
+    binary(out, &leaf.salt);
+    if let Some(plain) = plain {
+        put(out, ",\"text\":");
+        text::json_string(out, plain);
+    }
+    out.push('}');
+}
+
+/// The bytes as text, if they are UTF-8 without control characters other than tab, line feed and carriage return.
+fn as_plain_text(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let plain = |c: char| matches!(c, '\t' | '\n' | '\r') || !text::is_control(c);
+    text.chars().all(plain).then_some(text)
+}
+
+/// Parses a line, without its line feed.
+pub fn parse(line: &[u8]) -> Result<Frame<'_>, DecodeError> {
+    let line = std::str::from_utf8(line)
+        .map_err(|e| DecodeError::new(e.valid_up_to(), "UTF-8", "other bytes"))?;
+    let c = &mut Cursor { line, at: 0 };
+    let kind = kind(line.as_bytes()).ok_or(c.wrong("a kind of frame", "another name"))?;
+    let frame = match kind {
+        Kind::Attachment => parse_attachment(c)?,
+        Kind::Checkpoint => {
+            c.expect("{\"frame\":\"checkpoint\",\"note\":")?;
+            Frame::Checkpoint(c.note()?)
+        }
+        Kind::Entry => Frame::Entry(Box::new(parse_entry(c)?)),
+        Kind::Gap => parse_gap(c)?,
+        Kind::Header => parse_header(c)?,
+        Kind::Seal => Frame::Seal(parse_seal(c)?),
+        Kind::Trailer => parse_trailer(c)?,
+    };
+    c.expect("}")?;
+    if c.rest().is_empty() { Ok(frame) } else { Err(c.wrong("the end of the line", "more")) }
+}
+
+/// Walks over a line, expecting.
+#[derive(Debug)]
+struct Cursor<'a> {
+    line: &'a str,
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn rest(&self) -> &'a str {
+        self.line.get(self.at..).unwrap_or_default()
+    }
+
+    fn wrong(&self, expected: &'static str, found: &'static str) -> DecodeError {
+        DecodeError::new(self.at, expected, found)
+    }
+
+    fn accept(&mut self, text: &str) -> bool {
+        let found = self.rest().starts_with(text);
+        if found {
+            self.at += text.len();
+        }
+        found
+    }
+
+    fn expect(&mut self, text: &'static str) -> Result<(), DecodeError> {
+        if self.accept(text) { Ok(()) } else { Err(self.wrong(text, "another text")) }
+    }
+
+    fn number(&mut self, max: u64) -> Result<u64, DecodeError> {
+        let digits = self.rest().bytes().take_while(u8::is_ascii_digit).count();
+        let digits = self.rest().get(..digits).unwrap_or_default();
+        let canonical = digits == "0" || !digits.starts_with('0');
+        let number = digits.parse().ok().filter(|number| canonical && *number <= max);
+        let number = number.ok_or(self.wrong("a number within its limit", "another"))?;
+        self.at += digits.len();
+        Ok(number)
+    }
+
+    fn bool(&mut self) -> Result<bool, DecodeError> {
+        if self.accept("true") {
+            return Ok(true);
+        }
+        self.expect("false").map(|()| false)
+    }
+
+    fn string(&mut self) -> Result<Cow<'a, str>, DecodeError> {
+        self.expect("\"")?;
+        let body = self.rest();
+        let plain = |b: &u8| !matches!(b, b'"' | b'\\' | ..=0x1f);
+        let len = body.bytes().take_while(plain).count();
+        if body.as_bytes().get(len) == Some(&b'"') {
+            self.at += len + 1;
+            return Ok(Cow::Borrowed(body.get(..len).unwrap_or_default()));
+        }
+        let mut out = String::new();
+        loop {
+            let rest = self.rest();
+            let len = rest.bytes().take_while(plain).count();
+            out.push_str(rest.get(..len).unwrap_or_default());
+            self.at += len;
+            match rest.as_bytes().get(len) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(Cow::Owned(out));
+                }
+                Some(b'\\') => out.push(self.escape()?),
+                Some(_) => return Err(self.wrong("an escaped control character", "a bare one")),
+                None => return Err(self.wrong("the end of a string", "the end of the line")),
+            }
+        }
+    }
+
+    /// The one escape of each character that has one.
+    fn escape(&mut self) -> Result<char, DecodeError> {
+        const SHORT: [(&str, char); 7] = [
+            ("\\\"", '"'),
+            ("\\\\", '\\'),
+            ("\\b", '\u{8}'),
+            ("\\t", '\t'),
+            ("\\n", '\n'),
+            ("\\f", '\u{c}'),
+            ("\\r", '\r'),
+        ];
+        for (escape, c) in SHORT {
+            if self.accept(escape) {
+                return Ok(c);
+            }
+        }
+        let wrong = self.wrong("the one escape of a character", "another");
+        let digits = self.rest().strip_prefix("\\u00").and_then(|rest| rest.get(..2));
+        let byte = digits.and_then(text::parse_hex::<1>).map(|[byte]| byte).ok_or(wrong.clone())?;
+        if byte > 0x1f || matches!(byte, 8 | 9 | 10 | 12 | 13) {
+            return Err(wrong);
+        }
+        self.at += 6;
+        Ok(char::from(byte))
+    }
+
+    fn parsed<T>(
+        &mut self,
+        expected: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, DecodeError> {
+        let start = self.at;
+        let text = self.string()?;
+        parse(&text).ok_or(DecodeError::new(start, expected, "another text"))
+    }
+
+    fn label(
+        &mut self,
+        expected: &'static str,
+        fits: fn(&str) -> bool,
+    ) -> Result<Cow<'a, str>, DecodeError> {
+        let start = self.at;
+        let text = self.string()?;
+        if fits(&text) { Ok(text) } else { Err(DecodeError::new(start, expected, "another text")) }
+    }
+
+    fn bytes(&mut self) -> Result<Vec<u8>, DecodeError> {
+        self.parsed("base64url without padding", text::parse_base64url)
+    }
+
+    fn exact<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let exact = |text: &str| text::parse_base64url(text).and_then(|b| b.try_into().ok());
+        self.parsed("base64url of the right length", exact)
+    }
+
+    fn digest(&mut self) -> Result<Digest, DecodeError> {
+        self.exact().map(Digest::new)
+    }
+
+    fn digests(&mut self, max: usize) -> Result<Vec<Digest>, DecodeError> {
+        self.expect("[")?;
+        let mut digests = Vec::new();
+        if self.accept("]") {
+            return Ok(digests);
+        }
+        loop {
+            if digests.len() >= max {
+                return Err(self.wrong("fewer hashes", "more"));
+            }
+            digests.push(self.digest()?);
+            if self.accept("]") {
+                return Ok(digests);
+            }
+            self.expect(",")?;
+        }
+    }
+
+    fn or_null<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, DecodeError> {
+        if self.accept("null") { Ok(None) } else { read(self).map(Some) }
+    }
+
+    fn stamp(&mut self) -> Result<Stamp, DecodeError> {
+        self.parsed("16 hexadecimal digits", Stamp::parse_hex)
+    }
+
+    fn note(&mut self) -> Result<Checkpoint, DecodeError> {
+        let start = self.at;
+        let note = self.string()?;
+        Checkpoint::parse(note.as_bytes())
+            .map_err(|error| DecodeError::new(start, error.expected, error.found))
+    }
+}
+
+fn parse_entry<'a>(c: &mut Cursor<'a>) -> Result<Written<'a>, DecodeError> {
+    const EVENT_ID: &str = "a UUID of version 7";
+    const GROUP: &str = "1 to 128 bytes of text without control characters";
+    let event_id = |c: &mut Cursor<'a>| c.parsed(EVENT_ID, EventId::parse);
+    let time = |c: &mut Cursor<'a>| c.parsed("YYYY-MM-DDTHH:MM:SS.ffffffZ", ValidTime::parse);
+    c.expect("{\"actor\":")?;
+    let actor = c.label("1 to 256 bytes of text without control characters", limit::is_actor)?;
+    c.expect(",\"causation_id\":")?;
+    let causation_id = c.or_null(event_id)?;
+    c.expect(",\"correlation_id\":")?;
+    let correlation_id = c.or_null(|c| c.label(GROUP, limit::is_group))?;
+    c.expect(",\"episode_id\":")?;
+    let episode_id = c.or_null(|c| c.label(GROUP, limit::is_group))?;
+    c.expect(",\"event_id\":")?;
+    let event_id = event_id(c)?;
+    c.expect(",\"event_type\":")?;
+    let event_type = c.label("dotted lower-case words", limit::is_event_type)?;
+    c.expect(",\"left\":")?;
+    let left = u16::try_from(c.number(0xffff)?).unwrap_or(u16::MAX);
+    c.expect(",\"payload\":")?;
+    let part = parse_part(c)?;
+    c.expect(",\"payload_hash\":")?;
+    let payload_hash = c.digest()?;
+    c.expect(",\"prior_hash\":")?;
+    let prior_hash = c.digest()?;
+    c.expect(",\"schema_version\":")?;
+    let schema_version = u16::try_from(c.number(0xffff)?).unwrap_or(u16::MAX);
+    c.expect(",\"sequence\":")?;
+    let sequence = c.number(SEQUENCE_MAX)?;
+    c.expect(",\"signature\":")?;
+    let signature = Signature::new(c.exact()?);
+    c.expect(",\"signer_key_id\":")?;
+    let signer_key_id = KeyId::new(c.exact()?);
+    c.expect(",\"span_id\":")?;
+    let span_id = c.or_null(|c| c.parsed("a span id", SpanId::parse))?;
+    c.expect(",\"system_time\":")?;
+    let system_time = c.stamp()?;
+    c.expect(",\"trace_id\":")?;
+    let trace_id = c.or_null(|c| c.parsed("a trace id", TraceId::parse))?;
+    c.expect(",\"valid_from\":")?;
+    let valid_from = c.or_null(time)?;
+    c.expect(",\"valid_to\":")?;
+    let valid_to = c.or_null(time)?;
+    let fields = Fields {
+        actor,
+        causation_id,
+        correlation_id,
+        episode_id,
+        event_id,
+        event_type,
+        payload_hash,
+        prior_hash,
+        schema_version,
+        sequence,
+        signer_key_id,
+        span_id,
+        system_time,
+        trace_id,
+        valid_from,
+        valid_to,
+    };
+    fields.check().map_err(|expected| DecodeError::new(0, expected, "another"))?;
+    Ok(Written { left, fields, signature, part })
+}
+
+fn parse_part<'a>(c: &mut Cursor<'a>) -> Result<Part<'a>, DecodeError> {
+    let start = c.at;
+    let part = if c.accept("{\"erased\":") {
+        let by = c.number(SEQUENCE_MAX)?;
+        c.expect("}")?;
+        Part::Erased(by)
+    } else if c.accept("{\"withheld\":true}") {
+        Part::Withheld
+    } else if c.accept("{\"fields\":[") {
+        let mut slots = Vec::new();
+        loop {
+            if slots.len() >= limit::LEAVES_MAX {
+                return Err(c.wrong("at most 256 fields", "more"));
+            }
+            if c.accept("{\"hash\":") {
+                slots.push(Slot::Hidden(c.digest()?));
+                c.expect("}")?;
+            } else {
+                slots.push(Slot::Shown(parse_leaf(c, true)?));
+            }
+            if c.accept("]}") {
+                break;
+            }
+            c.expect(",")?;
+        }
+        Part::Fields(slots)
+    } else {
+        Part::Whole(parse_leaf(c, false)?)
+    };
+    part.check_sizes().map_err(|expected| DecodeError::new(start, expected, "another"))?;
+    Ok(part)
+}
+
+fn parse_leaf<'a>(c: &mut Cursor<'a>, named: bool) -> Result<Leaf<'a>, DecodeError> {
+    c.expect("{")?;
+    let binary = if c.accept("\"base64\":") {
+        let start = c.at;
+        let bytes = c.bytes()?;
+        if as_plain_text(&bytes).is_some() {
+            return Err(DecodeError::new(start, "text, where the bytes are text", "base64"));
+        }
+        c.expect(",")?;
+        Some(bytes)
+    } else {
+        None
+    };
+    c.expect("\"media_type\":")?;
+    let media_type = c.label("a media type", limit::is_media_type)?;
+    let name = if named {
+        c.expect(",\"name\":")?;
+        Some(c.label("a field name", limit::is_name)?)
+    } else {
+        None
+    };
+    c.expect(",\"salt\":")?;
+    let salt = c.exact()?;
+    let bytes = match binary {
+        Some(bytes) => Cow::Owned(bytes),
+        None => parse_plain_text(c)?,
+    };
+    c.expect("}")?;
+    Ok(Leaf { salt, name, media_type, bytes })
+}
+
+fn parse_plain_text<'a>(c: &mut Cursor<'a>) -> Result<Cow<'a, [u8]>, DecodeError> {
+    c.expect(",\"text\":")?;
+    let start = c.at;
+    let text = c.string()?;
+    if as_plain_text(text.as_bytes()).is_none() {
+        let expected = "base64, where the bytes hold control characters";
+        return Err(DecodeError::new(start, expected, "text"));
+    }
+    Ok(match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    })
+}
+
+fn parse_attachment<'a>(c: &mut Cursor<'a>) -> Result<Frame<'a>, DecodeError> {
+    c.expect("{\"frame\":\"attachment\",\"bytes\":")?;
+    let bytes = c.bytes()?;
+    c.expect(",\"kind\":")?;
+    let kind = c.number(2)?;
+    c.expect(",\"number\":")?;
+    let number = c.number(SIZE_MAX)?;
+    let target = Target::from_numbers(kind, number).ok_or(c.wrong("a target", "another number"))?;
+    c.expect(",\"type\":")?;
+    let wrong = c.wrong("a type of 1 to 128 visible characters, 16 MiB", "another");
+    Attachment::new(c.string()?, target, bytes).map(Frame::Attachment).ok_or(wrong)
+}
+
+fn parse_gap<'a>(c: &mut Cursor<'a>) -> Result<Frame<'a>, DecodeError> {
+    c.expect("{\"frame\":\"gap\",\"count\":")?;
+    let count = c.number(SIZE_MAX)?;
+    c.expect(",\"first\":")?;
+    let first = c.number(SIZE_MAX)?;
+    c.expect(",\"hashes\":")?;
+    let hashes = c.digests(128)?;
+    c.expect(",\"reason\":")?;
+    let wrong = c.wrong("a range behind entry 0 with as many hashes as it has subtrees", "another");
+    let reason = GapReason::from_number(c.number(2)?).ok_or(wrong.clone())?;
+    Gap::new(first, count, reason, hashes).map(Frame::Gap).ok_or(wrong)
+}
+
+fn parse_header<'a>(c: &mut Cursor<'a>) -> Result<Frame<'a>, DecodeError> {
+    c.expect("{\"frame\":\"header\",\"chain_id\":")?;
+    let chain_id = c.digest()?;
+    c.expect(",\"version\":")?;
+    Ok(Frame::Header { version: c.number(u64::MAX)?, chain_id })
+}
+
+fn parse_seal(c: &mut Cursor<'_>) -> Result<Seal, DecodeError> {
+    c.expect("{\"frame\":\"seal\",\"epoch\":")?;
+    let epoch = c.number(SEQUENCE_MAX)?;
+    c.expect(",\"frontier\":")?;
+    let frontier = c.digests(64)?;
+    c.expect(",\"head\":")?;
+    let head = c.digest()?;
+    c.expect(",\"keyring\":")?;
+    let keyring = c.digest()?;
+    c.expect(",\"quarantined\":")?;
+    let quarantined = c.bool()?;
+    c.expect(",\"signature\":")?;
+    let signature = Signature::new(c.exact()?);
+    c.expect(",\"signer_key_id\":")?;
+    let signer = KeyId::new(c.exact()?);
+    c.expect(",\"size\":")?;
+    let size = c.number(SIZE_MAX)?;
+    c.expect(",\"stamp\":")?;
+    let stamp = c.stamp()?;
+    if size == 0 || frontier.len() != crate::tree::split_len(0, size) {
+        return Err(c.wrong("a size of at least 1 and its frontier", "another"));
+    }
+    let state = SealState { size, head, stamp, frontier, keyring, epoch, quarantined };
+    Ok(Seal { state, signer, signature })
+}
+
+fn parse_trailer<'a>(c: &mut Cursor<'a>) -> Result<Frame<'a>, DecodeError> {
+    c.expect("{\"frame\":\"trailer\",\"frames\":")?;
+    let frames = c.number(SIZE_MAX)?;
+    if c.accept(",\"note\":") {
+        return Ok(Frame::Trailer(Trailer::new(frames, Summary::Signed(c.note()?))));
+    }
+    c.expect(",\"root\":")?;
+    let root = c.digest()?;
+    c.expect(",\"size\":")?;
+    let size = c.number(SIZE_MAX)?;
+    if size == 0 {
+        return Err(c.wrong("a size of at least 1", "0"));
+    }
+    Ok(Frame::Trailer(Trailer::new(frames, Summary::Unsigned { size, root })))
+}

@@ -1,0 +1,447 @@
+//! The RFC 6962 tree over the entries, with SHA-256.
+//!
+//! `Frontier` grows a leaf or a whole subtree at a time and keeps one hash per level: enough for roots, in constant
+//! memory. `Nodes` keeps the nodes of level 8 and up (a quarter of a byte per entry) and proves inclusion and consistency in
+//! logarithmic time, given a way to read the leaf hashes of at most 256 entries around the place.
+
+use crate::digest::Digest;
+use crate::key::Signature;
+
+/// The lowest level that `Nodes` stores.
+pub const STORED_LEVEL: u32 = 8;
+
+/// Hash of the leaf of an entry.
+pub fn leaf_hash(digest: &Digest, signature: &Signature) -> Digest {
+    Digest::of(&[&[0], digest.as_bytes(), signature.as_bytes()])
+}
+
+/// Hash of an inner node.
+pub fn node_hash(left: &Digest, right: &Digest) -> Digest {
+    Digest::of(&[&[1], left.as_bytes(), right.as_bytes()])
+}
+
+/// Root of the empty tree.
+pub fn empty_root() -> Digest {
+    Digest::of(&[])
+}
+
+/// Splits [first, first + count) into the maximal subtrees that cover it: (first leaf, level) from left to right.
+///
+/// The caller keeps `first + count` within `limit::SIZE_MAX`.
+pub fn split(first: u64, count: u64) -> Vec<(u64, u32)> {
+    let end = first.saturating_add(count);
+    let mut pieces = Vec::new();
+    let mut at = first;
+    while at < end {
+        // The largest power of two that divides the place (any, at 0) and fits before the end.
+        let level = at.trailing_zeros().min((end - at).ilog2());
+        pieces.push((at, level));
+        at += 1 << level;
+    }
+    pieces
+}
+
+/// How many hashes `split` gives, without allocating.
+pub fn split_len(first: u64, count: u64) -> usize {
+    let end = first.saturating_add(count);
+    let mut at = first;
+    let mut pieces = 0;
+    while at < end {
+        at += 1 << at.trailing_zeros().min((end - at).ilog2());
+        pieces += 1;
+    }
+    pieces
+}
+
+/// The right edge of a growing tree: the roots of the maximal subtrees, from left to right.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frontier {
+    size: u64,
+    hashes: Vec<Digest>,
+}
+
+impl Frontier {
+    /// The empty tree.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A tree of `size` leaves with these hashes, if they are as many as it has.
+    pub fn from_parts(size: u64, hashes: Vec<Digest>) -> Option<Self> {
+        (hashes.len() == split_len(0, size)).then_some(Self { size, hashes })
+    }
+
+    /// Number of leaves.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The hashes, from left to right.
+    pub fn hashes(&self) -> &[Digest] {
+        &self.hashes
+    }
+
+    /// Adds a leaf.
+    pub fn push(&mut self, leaf: Digest) {
+        self.push_subtree(leaf, 0);
+    }
+
+    /// Adds a subtree of `1 << level` leaves. Its place must be a multiple of its size, as `split` makes it.
+    pub fn push_subtree(&mut self, root: Digest, level: u32) {
+        let mut hash = root;
+        // Each bit that carries joins two subtrees of equal size.
+        let mut bit = self.size >> level;
+        while bit & 1 == 1 {
+            if let Some(left) = self.hashes.pop() {
+                hash = node_hash(&left, &hash);
+            }
+            bit >>= 1;
+        }
+        self.hashes.push(hash);
+        self.size = self.size.saturating_add(1 << level);
+    }
+
+    /// The root.
+    pub fn root(&self) -> Digest {
+        let mut from_right = self.hashes.iter().rev();
+        let Some(last) = from_right.next() else { return empty_root() };
+        from_right.fold(*last, |right, left| node_hash(left, &right))
+    }
+}
+
+/// Checks that the leaf with this hash is number `index` of the tree with this size and root.
+#[must_use = "a proof that nobody looks at proves nothing"]
+pub fn verify_inclusion(
+    leaf: &Digest,
+    index: u64,
+    size: u64,
+    path: &[Digest],
+    root: &Digest,
+) -> bool {
+    if index >= size {
+        return false;
+    }
+    // RFC 9162 section 2.1.3.2: `node` and `last` are the places of our node and of the level's last one.
+    let (mut node, mut last) = (index, size - 1);
+    let mut hash = *leaf;
+    for sibling in path {
+        if last == 0 {
+            return false;
+        }
+        if node & 1 == 1 || node == last {
+            hash = node_hash(sibling, &hash);
+            while node & 1 == 0 && node != 0 {
+                node >>= 1;
+                last >>= 1;
+            }
+        } else {
+            hash = node_hash(&hash, sibling);
+        }
+        node >>= 1;
+        last >>= 1;
+    }
+    last == 0 && hash == *root
+}
+
+/// Checks that the tree of `old_size` leaves with `old_root` is the beginning of that of `new_size` with `new_root`.
+#[must_use = "a proof that nobody looks at proves nothing"]
+pub fn verify_consistency(
+    old_size: u64,
+    old_root: &Digest,
+    new_size: u64,
+    new_root: &Digest,
+    proof: &[Digest],
+) -> bool {
+    if old_size > new_size {
+        return false;
+    }
+    if old_size == new_size || old_size == 0 {
+        let expected = if old_size == 0 { empty_root() } else { *new_root };
+        return proof.is_empty() && *old_root == expected;
+    }
+    // RFC 9162 section 2.1.4.2.
+    let mut hashes = proof.iter();
+    let first = if old_size.is_power_of_two() { Some(old_root) } else { hashes.next() };
+    let Some(first) = first else { return false };
+    let (mut node, mut last) = (old_size - 1, new_size - 1);
+    while node & 1 == 1 {
+        node >>= 1;
+        last >>= 1;
+    }
+    let (mut old, mut new) = (*first, *first);
+    for hash in hashes {
+        if last == 0 {
+            return false;
+        }
+        if node & 1 == 1 || node == last {
+            old = node_hash(hash, &old);
+            new = node_hash(hash, &new);
+            while node & 1 == 0 && node != 0 {
+                node >>= 1;
+                last >>= 1;
+            }
+        } else {
+            new = node_hash(&new, hash);
+        }
+        node >>= 1;
+        last >>= 1;
+    }
+    last == 0 && old == *old_root && new == *new_root
+}
+
+/// The nodes of level 8 and up of a growing tree, for proofs about any of its sizes so far.
+///
+/// What it needs below level 8 it asks for: `leaves(i)` must give the leaf hash of entry `i`, and is called for at
+/// most 512 entries a proof.
+#[derive(Clone, Debug, Default)]
+pub struct Nodes {
+    size: u64,
+    /// Leaf hashes of the block of 256 that is not complete yet.
+    tail: Vec<Digest>,
+    /// `levels[k]` holds the complete nodes of level `STORED_LEVEL + k`, from left to right.
+    levels: Vec<Vec<Digest>>,
+}
+
+/// Gives the leaf hash of an entry, or nothing if it cannot be read.
+pub type Leaves<'l> = &'l dyn Fn(u64) -> Option<Digest>;
+
+impl Nodes {
+    /// The empty tree.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Number of leaves.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Adds a leaf.
+    pub fn push(&mut self, leaf: Digest) {
+        self.tail.push(leaf);
+        self.size = self.size.saturating_add(1);
+        if !self.size.is_multiple_of(1 << STORED_LEVEL) {
+            return;
+        }
+        let mut complete = fold_perfect(&self.tail);
+        self.tail.clear();
+        // Each level that thereby has an even number of nodes completes one of the level above.
+        for level in 0.. {
+            if self.levels.len() <= level {
+                self.levels.push(Vec::new());
+            }
+            let Some(nodes) = self.levels.get_mut(level) else { return };
+            nodes.push(complete);
+            match nodes.as_slice() {
+                [.., left, right] if nodes.len().is_multiple_of(2) => {
+                    complete = node_hash(left, right);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// The root when the tree had `size` leaves.
+    pub fn root_at(&self, size: u64, leaves: Leaves<'_>) -> Option<Digest> {
+        if size > self.size {
+            return None;
+        }
+        if size == 0 {
+            return Some(empty_root());
+        }
+        self.range(0, size, leaves)
+    }
+
+    /// The path that proves leaf `index` in the tree of `size` leaves.
+    pub fn inclusion(&self, index: u64, size: u64, leaves: Leaves<'_>) -> Option<Vec<Digest>> {
+        if index >= size || size > self.size {
+            return None;
+        }
+        let (mut first, mut end) = (0, size);
+        let mut path = Vec::new();
+        while end - first > 1 {
+            let middle = first + split_point(end - first);
+            if index < middle {
+                path.push(self.range(middle, end, leaves)?);
+                end = middle;
+            } else {
+                path.push(self.range(first, middle, leaves)?);
+                first = middle;
+            }
+        }
+        path.reverse();
+        Some(path)
+    }
+
+    /// The proof that the tree of `old` leaves is the beginning of that of `new`.
+    pub fn consistency(&self, old: u64, new: u64, leaves: Leaves<'_>) -> Option<Vec<Digest>> {
+        if old > new || new > self.size {
+            return None;
+        }
+        if old == 0 || old == new {
+            return Some(Vec::new());
+        }
+        let (mut first, mut end) = (0, new);
+        let mut proof = Vec::new();
+        // RFC 6962 section 2.1.2: `old` lies in [first, end); the last subtree is left out if the verifier knows it.
+        let mut known = true;
+        while old != end {
+            let middle = first + split_point(end - first);
+            if old <= middle {
+                proof.push(self.range(middle, end, leaves)?);
+                end = middle;
+            } else {
+                proof.push(self.range(first, middle, leaves)?);
+                first = middle;
+                known = false;
+            }
+        }
+        if !known {
+            proof.push(self.range(first, end, leaves)?);
+        }
+        proof.reverse();
+        Some(proof)
+    }
+
+    /// The subtree roots that stand for the entries [first, first + count) in a gap.
+    pub fn hashes(&self, first: u64, count: u64, leaves: Leaves<'_>) -> Option<Vec<Digest>> {
+        split(first, count).into_iter().map(|(at, level)| self.node(at, level, leaves)).collect()
+    }
+
+    /// Root over [first, end), where `first` is a place at which the tree splits.
+    fn range(&self, first: u64, end: u64, leaves: Leaves<'_>) -> Option<Digest> {
+        let mut root: Option<Digest> = None;
+        for (at, level) in split(first, end - first).into_iter().rev() {
+            let left = self.node(at, level, leaves)?;
+            root = Some(root.map_or(left, |right| node_hash(&left, &right)));
+        }
+        root
+    }
+
+    /// Root over the complete subtree of `level` at leaf `at`.
+    fn node(&self, at: u64, level: u32, leaves: Leaves<'_>) -> Option<Digest> {
+        let Some(stored) = level.checked_sub(STORED_LEVEL) else {
+            let hashes: Option<Vec<_>> = (at..at + (1 << level)).map(leaves).collect();
+            return hashes.map(|hashes| fold_perfect(&hashes));
+        };
+        let nodes = self.levels.get(usize::try_from(stored).ok()?)?;
+        nodes.get(usize::try_from(at >> level).ok()?).copied()
+    }
+}
+
+/// The largest power of two below `count`, which is at least 2.
+fn split_point(count: u64) -> u64 {
+    1 << (count - 1).ilog2()
+}
+
+/// Root over a number of leaves that is a power of two.
+fn fold_perfect(leaves: &[Digest]) -> Digest {
+    let mut tree = Frontier::new();
+    for leaf in leaves {
+        tree.push(*leaf);
+    }
+    tree.root()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::len_u64;
+
+    fn leaf(i: u64) -> Digest {
+        Digest::of(&[&i.to_be_bytes()])
+    }
+
+    /// RFC 6962 section 2.1 as it is written.
+    fn mth(leaves: &[Digest]) -> Digest {
+        match leaves {
+            [] => empty_root(),
+            [one] => *one,
+            many => {
+                let k = usize::try_from(split_point(len_u64(many.len()))).unwrap();
+                node_hash(&mth(&many[..k]), &mth(&many[k..]))
+            }
+        }
+    }
+
+    #[test]
+    fn roots_and_proofs_agree_with_the_rfc() {
+        let all: Vec<Digest> = (0..70).map(leaf).collect();
+        let mut nodes = Nodes::new();
+        let mut frontier = Frontier::new();
+        for hash in &all {
+            nodes.push(*hash);
+            frontier.push(*hash);
+            assert_eq!(frontier.root(), mth(&all[..usize::try_from(nodes.size()).unwrap()]));
+        }
+        let leaves = |i: u64| Some(leaf(i));
+        for new in 1..=70u64 {
+            let root = mth(&all[..usize::try_from(new).unwrap()]);
+            for i in 0..new {
+                let path = nodes.inclusion(i, new, &leaves).unwrap();
+                assert!(verify_inclusion(&leaf(i), i, new, &path, &root), "{i} of {new}");
+                assert!(!verify_inclusion(&leaf(i + 1), i, new, &path, &root));
+                assert!(i == 0 || !verify_inclusion(&leaf(i), i - 1, new, &path, &root));
+                if let Some((_, short)) = path.split_last() {
+                    assert!(!verify_inclusion(&leaf(i), i, new, short, &root));
+                }
+            }
+            for old in 0..=new {
+                let proof = nodes.consistency(old, new, &leaves).unwrap();
+                let old_root = mth(&all[..usize::try_from(old).unwrap()]);
+                assert!(verify_consistency(old, &old_root, new, &root, &proof), "{old} to {new}");
+                assert!(!verify_consistency(old, &leaf(0), new, &root, &proof) || old == 1);
+                let longer = [proof.as_slice(), &[leaf(7)]].concat();
+                assert!(!verify_consistency(old, &old_root, new, &root, &longer));
+            }
+        }
+    }
+
+    #[test]
+    fn stored_levels_give_the_same_proofs() {
+        let size = 256 * 5 + 37;
+        let all: Vec<Digest> = (0..size).map(leaf).collect();
+        let mut nodes = Nodes::new();
+        for hash in &all {
+            nodes.push(*hash);
+        }
+        let reads = std::cell::Cell::new(0u32);
+        let leaves = |i: u64| {
+            reads.set(reads.get() + 1);
+            Some(leaf(i))
+        };
+        let root = mth(&all);
+        assert_eq!(nodes.root_at(size, &leaves), Some(root));
+        for i in [0, 1, 255, 256, 700, 1279, 1280, size - 1] {
+            reads.set(0);
+            let path = nodes.inclusion(i, size, &leaves).unwrap();
+            assert!(verify_inclusion(&leaf(i), i, size, &path, &root));
+            assert!(reads.get() <= 512, "{} leaf reads", reads.get());
+        }
+        for old in [1, 255, 256, 257, 1280, size] {
+            let proof = nodes.consistency(old, size, &leaves).unwrap();
+            let old_root = nodes.root_at(old, &leaves).unwrap();
+            assert!(verify_consistency(old, &old_root, size, &root, &proof));
+        }
+    }
+
+    #[test]
+    fn subtrees_join_as_their_leaves_would() {
+        for first in 0..40u64 {
+            for count in 1..40 - first {
+                let mut whole = Frontier::new();
+                let mut pieces = Frontier::new();
+                (0..first).for_each(|i| whole.push(leaf(i)));
+                (0..first).for_each(|i| pieces.push(leaf(i)));
+                (first..first + count).for_each(|i| whole.push(leaf(i)));
+                let split = split(first, count);
+                assert_eq!(split.len(), split_len(first, count));
+                for (at, level) in split {
+                    let subtree: Vec<Digest> = (at..at + (1 << level)).map(leaf).collect();
+                    pieces.push_subtree(fold_perfect(&subtree), level);
+                }
+                assert_eq!(whole, pieces, "{first} + {count}");
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The one test binary.
+#![expect(unreachable_pub, reason = "in a binary everything is reachable from nowhere")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets the unexpected must stop"
+)]
+#![expect(
+    clippy::too_many_lines,
+    clippy::format_push_string,
+    reason = "tables of scenarios are long, and nobody waits for their text"
+)]
+
+mod batch;
+mod differential;
+mod fuzz_corpora;
+mod keys;
+mod proofs;
+mod strict;
+mod support;
+mod tamper;
+mod tidy;
+mod vectors;
