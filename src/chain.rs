@@ -2,7 +2,7 @@
 //!
 //! `admit` is the one way into a chain, for writer, verifier, recovery and replay alike: nothing is ever written that
 //! verification would refuse. A verifier that met a fault goes on through the methods at the end, which say what is no
-//! longer known; a writer has no use for them.
+//! longer known and are not for writers.
 
 use std::borrow::Cow;
 
@@ -43,7 +43,7 @@ pub struct Link {
     /// The key that it names.
     pub signer: KeyId,
     is_genesis: bool,
-    is_reserved: bool,
+    pub(crate) is_reserved: bool,
     changes_keys: bool,
 }
 
@@ -268,16 +268,18 @@ impl Chain {
     }
 
     /// Whether the number of entries so far is known exactly.
-    pub fn is_exact(&self) -> bool {
+    pub(crate) fn is_exact(&self) -> bool {
         self.exact
     }
 
     /// Whether every entry that could have changed the keyring was seen and in order.
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.complete
     }
 
     /// Goes on behind an entry that was refused but stands where it stands: its digest is linked to all the same.
+    ///
+    /// For readers of files. A writer that calls it writes what verification refuses.
     pub fn pass(&mut self, link: &Link) {
         if link.sequence > self.expected || link.changes_keys {
             self.complete = false;
@@ -286,7 +288,7 @@ impl Chain {
     }
 
     /// Goes on behind an entry of which nothing is known but that it was there.
-    pub fn pass_unusable(&mut self) {
+    pub(crate) fn pass_unusable(&mut self) {
         self.expected = self.expected.saturating_add(1);
         self.prior = None;
         self.complete = false;
@@ -294,14 +296,14 @@ impl Chain {
     }
 
     /// Goes on behind something of which not even the number of entries is known.
-    pub fn pass_unknown(&mut self) {
+    pub(crate) fn pass_unknown(&mut self) {
         self.exact = false;
         self.prior = None;
         self.complete = false;
         self.abandoning = None;
     }
 
-    /// Goes on behind a gap that stands for the entries up to `end`. Its place was checked.
+    /// Goes on behind a gap that stands for the entries up to `end`. Its place was checked. For readers of files.
     pub fn pass_gap(&mut self, end: u64) {
         self.expected = end;
         self.exact = true;
@@ -309,8 +311,8 @@ impl Chain {
         self.abandoning = None;
     }
 
-    /// Whether a gap may begin here; where it is refused but lies ahead, entries are missing before it.
-    pub fn check_gap(&mut self, first: u64) -> Result<(), Misfit> {
+    /// Whether a gap may begin here. Where it is refused but lies ahead, entries are missing before it, and that is noted.
+    pub(crate) fn meet_gap(&mut self, first: u64) -> Result<(), Misfit> {
         if first == self.expected || (first > self.expected && !self.exact) {
             return Ok(());
         }

@@ -116,7 +116,7 @@ impl<R: Read> Side<R> {
                 }
                 Ok(Frame::Gap(gap)) => {
                     if let Some(chain) = &mut self.chain
-                        && chain.check_gap(gap.first).is_ok()
+                        && chain.meet_gap(gap.first).is_ok()
                     {
                         chain.pass_gap(gap.end());
                     }
@@ -176,7 +176,7 @@ fn admitted(
     Ok(reserved)
 }
 
-/// What the search keeps of the entries that it has passed.
+/// What a comparison keeps of the entries that it has passed.
 #[derive(Default)]
 struct Seen {
     genesis: Option<Written<'static>>,
@@ -198,7 +198,7 @@ impl Seen {
     }
 }
 
-/// Pairs that a search keeps, in case that the first turn out to be abandoned.
+/// Pairs that a comparison keeps, in case that the first turn out to be abandoned.
 const PAIRS_MAX: usize = 1024;
 
 fn judge_genesis(written: &Written<'_>, chain_id: &Digest) -> Result<Chain, ForkError> {
@@ -217,48 +217,70 @@ fn judge_genesis(written: &Written<'_>, chain_id: &Digest) -> Result<Chain, Fork
     Chain::begin(&Link::new(fields, digest), &reserved).map_err(ForkError::Unsound)
 }
 
-impl ForkProof {
-    /// Compares two files of one chain. `None` if all entries that both hold are the same, or differ only where the chain says
-    /// that one was abandoned.
-    pub fn find(a: impl Read, b: impl Read) -> Result<Option<Self>, ForkError> {
-        let (mut a, mut b) = (Side::open(a)?, Side::open(b)?);
-        let chain_id = a.reader.chain_id();
-        if chain_id != b.reader.chain_id() {
-            return Err(ForkError::Chains);
-        }
-        let mut seen = Seen::default();
-        let mut pairs: Vec<[Box<Written<'static>>; 2]> = Vec::new();
-        let (mut left, mut right) = (a.next(&mut seen)?, b.next(&mut seen)?);
-        while let (Some(x), Some(y)) = (&left, &right) {
-            match x.fields.sequence.cmp(&y.fields.sequence) {
-                Ordering::Less => left = a.next(&mut seen)?,
-                Ordering::Greater => right = b.next(&mut seen)?,
-                Ordering::Equal => {
-                    let differ = x.entry(&chain_id).digest() != y.entry(&chain_id).digest();
-                    if differ && pairs.len() < PAIRS_MAX {
-                        pairs.push([Box::new(x.clone()), Box::new(y.clone())]);
-                    }
-                    left = a.next(&mut seen)?;
-                    right = b.next(&mut seen)?;
-                }
-            }
-        }
-        // The entries that abandon what one file holds may go on behind its end.
-        while a.next(&mut seen)?.is_some() {}
-        while b.next(&mut seen)?.is_some() {}
-        let Some(genesis) = seen.genesis.take() else {
-            return Err(ForkError::Malformed("no sound entry 0"));
-        };
-        for pair in pairs {
-            let enrolments = seen.enrolments.values().cloned().collect();
-            let proof = Self { chain_id, genesis: genesis.clone(), enrolments, pair }.trimmed();
-            if proof.verify(&seen.abandoned).is_ok() {
-                return Ok(Some(proof));
-            }
-        }
-        Ok(None)
-    }
+/// How two files of one chain go together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a comparison that nobody looks at shows no fork"]
+#[non_exhaustive]
+pub enum Comparison {
+    /// They differ at this sequence, and it cannot be proved that the chain's keys signed both.
+    Differ(u64),
+    /// Keys of the chain signed both.
+    Fork(Box<ForkProof>),
+    /// All entries that both hold, in order, are the same, or one of them was abandoned.
+    Same,
+}
 
+/// Compares two files of one chain. Payloads are not looked at.
+pub fn compare(a: impl Read, b: impl Read) -> Result<Comparison, ForkError> {
+    let (mut a, mut b) = (Side::open(a)?, Side::open(b)?);
+    let chain_id = a.reader.chain_id();
+    if chain_id != b.reader.chain_id() {
+        return Err(ForkError::Chains);
+    }
+    let mut seen = Seen::default();
+    let mut pairs: Vec<[Box<Written<'static>>; 2]> = Vec::new();
+    let mut not_kept = None;
+    let (mut left, mut right) = (a.next(&mut seen)?, b.next(&mut seen)?);
+    while let (Some(x), Some(y)) = (&left, &right) {
+        match x.fields.sequence.cmp(&y.fields.sequence) {
+            Ordering::Less => left = a.next(&mut seen)?,
+            Ordering::Greater => right = b.next(&mut seen)?,
+            Ordering::Equal => {
+                if x.entry(&chain_id).digest() != y.entry(&chain_id).digest() {
+                    if pairs.len() < PAIRS_MAX {
+                        pairs.push([Box::new(x.clone()), Box::new(y.clone())]);
+                    } else {
+                        not_kept = not_kept.or(Some(x.fields.sequence));
+                    }
+                }
+                left = a.next(&mut seen)?;
+                right = b.next(&mut seen)?;
+            }
+        }
+    }
+    // The entries that abandon what one file holds may go on behind its end.
+    while a.next(&mut seen)?.is_some() {}
+    while b.next(&mut seen)?.is_some() {}
+    let mut differ = None;
+    for pair in pairs {
+        let is_abandoned =
+            pair.iter().any(|w| seen.abandoned.contains(&w.entry(&chain_id).digest()));
+        if is_abandoned {
+            continue;
+        }
+        let [first, _] = &pair;
+        differ = differ.or(Some(first.fields.sequence));
+        let Some(genesis) = seen.genesis.clone() else { continue };
+        let enrolments = seen.enrolments.values().cloned().collect();
+        let proof = ForkProof { chain_id, genesis, enrolments, pair }.trimmed();
+        if proof.verify(&seen.abandoned).is_ok() {
+            return Ok(Comparison::Fork(Box::new(proof)));
+        }
+    }
+    Ok(differ.or(not_kept).map_or(Comparison::Same, Comparison::Differ))
+}
+
+impl ForkProof {
     /// Without the enrolments that the pair does not need.
     fn trimmed(mut self) -> Self {
         let mut needed: BTreeSet<KeyId> =

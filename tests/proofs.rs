@@ -7,7 +7,7 @@ use sigchain::chainfile::Form;
 use sigchain::digest::Digest;
 use sigchain::event::Event;
 use sigchain::fault::Code;
-use sigchain::fork::{ForkError, ForkProof};
+use sigchain::fork::{self, Comparison, ForkError, ForkProof};
 use sigchain::frame::{Frame, GapReason};
 use sigchain::key::{Role, Signature};
 use sigchain::proof::{Proof, ProofError};
@@ -80,6 +80,13 @@ fn a_proof_of_something_else_is_refused() {
     assert!(Proof::parse(endless.as_bytes()).is_err());
 }
 
+fn fork_of(a: &[u8], b: &[u8]) -> ForkProof {
+    match fork::compare(a, b).unwrap() {
+        Comparison::Fork(proof) => *proof,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Two branches of a chain that part after a number of entries.
 fn branches(common: u64) -> (Build, Build) {
     let mut trunk = Build::new();
@@ -100,7 +107,7 @@ fn every_fork_is_found_where_it_begins() {
     for common in [0, 1, 9, 40] {
         let (a, b) = branches(common);
         let (a, b) = (a.file(Form::ChainFile), b.file(Form::JsonLines));
-        let proof = ForkProof::find(a.as_slice(), b.as_slice()).unwrap().unwrap();
+        let proof = fork_of(&a, &b);
         assert_eq!(proof.pair[0].fields.sequence, common + 1);
         let again = ForkProof::parse(proof.encode().as_bytes()).unwrap();
         assert_eq!(again, proof);
@@ -121,14 +128,14 @@ fn an_abandoned_entry_is_no_fork() {
     trunk.reserved(&Reserved::Abandoned { cause: Cause::Torn, entries }).trailer();
     lost.trailer();
     let (a, b) = (trunk.file(Form::ChainFile), lost.file(Form::ChainFile));
-    assert_eq!(ForkProof::find(a.as_slice(), b.as_slice()).unwrap(), None);
+    assert_eq!(fork::compare(a.as_slice(), b.as_slice()).unwrap(), Comparison::Same);
 }
 
 #[test]
 fn a_fork_proof_needs_signatures_of_the_chain() {
     let (a, b) = branches(3);
     let (a, b) = (a.file(Form::ChainFile), b.file(Form::ChainFile));
-    let proof = ForkProof::find(a.as_slice(), b.as_slice()).unwrap().unwrap();
+    let proof = fork_of(&a, &b);
     let mut forged = proof.clone();
     forged.pair[1].fields.actor = "agent:somebody-else".into();
     assert!(forged.verify(&BTreeSet::new()).is_err());
@@ -138,7 +145,22 @@ fn a_fork_proof_needs_signatures_of_the_chain() {
     let mut other_genesis = proof;
     other_genesis.chain_id = Digest::of(&[b"another chain"]);
     assert!(other_genesis.verify(&BTreeSet::new()).is_err());
-    assert_eq!(ForkProof::find(a.as_slice(), a.as_slice()).unwrap(), None);
+    assert_eq!(fork::compare(a.as_slice(), a.as_slice()).unwrap(), Comparison::Same);
+}
+
+/// What no key of the chain signed is a difference and no fork, and an entry that nobody signed cannot make it go away.
+#[test]
+fn a_difference_without_signatures_is_no_fork_and_not_the_same() {
+    let mut a = Build::new();
+    a.events(6);
+    let mut b = a.clone();
+    let Frame::Entry(changed) = &mut b.frames[5] else { panic!("an entry") };
+    changed.fields.actor = "agent:somebody-else".into();
+    let entries = vec![(4, changed.fields.digest(&a.chain_id))];
+    let disowned = Reserved::Abandoned { cause: Cause::Signer, entries };
+    b.push(Draft::reserved(&disowned).key(key(99)));
+    let (a, b) = (a.file(Form::JsonLines), b.file(Form::JsonLines));
+    assert_eq!(fork::compare(a.as_slice(), b.as_slice()).unwrap(), Comparison::Differ(4));
 }
 
 /// Whoever can append to a file cannot disown a branch in the chain's name: neither with a key of his own, nor, with the chain's,
@@ -154,7 +176,7 @@ fn a_fork_is_not_hidden_by_entries_that_are_not_sound() {
         let signer = if by_own_key { entry_key() } else { key(99) };
         b.push(Draft::reserved(&disowned).key(signer));
         let (a, b) = (a.file(Form::ChainFile), b.file(Form::ChainFile));
-        assert!(ForkProof::find(a.as_slice(), b.as_slice()).unwrap().is_some());
+        assert_eq!(fork_of(&a, &b).pair[0].fields.sequence, 2);
     }
 }
 
@@ -169,7 +191,7 @@ fn a_fork_by_an_enrolled_key_carries_its_enrolment() {
     trunk.push(note("a"));
     other.push(note("b"));
     let (a, b) = (trunk.file(Form::JsonLines), other.file(Form::JsonLines));
-    let proof = ForkProof::find(a.as_slice(), b.as_slice()).unwrap().unwrap();
+    let proof = fork_of(&a, &b);
     assert_eq!(proof.enrolments.len(), 1);
     ForkProof::parse(proof.encode().as_bytes()).unwrap().verify(&BTreeSet::new()).unwrap();
     let mut bare = proof;
@@ -195,7 +217,7 @@ fn a_fork_proof_carries_the_whole_way_to_its_keys() {
     trunk.push(note("a"));
     other.push(note("b"));
     let (a, b) = (trunk.file(Form::JsonLines), other.file(Form::JsonLines));
-    let proof = ForkProof::find(a.as_slice(), b.as_slice()).unwrap().unwrap();
+    let proof = fork_of(&a, &b);
     assert_eq!(proof.enrolments.len(), 2);
     ForkProof::parse(proof.encode().as_bytes()).unwrap().verify(&BTreeSet::new()).unwrap();
 }

@@ -8,7 +8,6 @@ use crate::digest::Digest;
 use crate::fault::{Code, Misfit};
 use crate::frame::{Frame, Kind, Written};
 use crate::key::{KeyId, PublicKey, Signature};
-use crate::limit;
 use crate::payload::{Part, Presence};
 use crate::tree;
 
@@ -38,7 +37,6 @@ pub(super) struct Checked {
     pub(super) left: u16,
     pub(super) presence: Presence,
     pub(super) erased_by: Option<u64>,
-    pub(super) is_reserved: bool,
     pub(super) payload: Option<Misfit>,
 }
 
@@ -97,7 +95,6 @@ pub(super) fn check_entry(written: &Written<'_>, chain_id: &Digest) -> Checked {
             Part::Erased(by) => Some(by),
             _ => None,
         },
-        is_reserved: limit::is_reserved(&fields.event_type),
         payload: check_payload(written),
     }
 }

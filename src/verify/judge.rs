@@ -177,7 +177,7 @@ impl Judge {
     fn entry(&mut self, trial: &Trial<'_>, entry: &Checked) {
         let link = &entry.link;
         let (place, sequence) = (trial.raw.place, Some(link.sequence));
-        let reserved = entry.is_reserved.then(|| trial.reserved(link.sequence));
+        let reserved = entry.link.is_reserved.then(|| trial.reserved(link.sequence));
         let known = reserved.as_ref().and_then(|reserved| reserved.as_ref().ok());
         let is_accepted = match self.chain.signer(&link.signer, known) {
             Ok(key) => is_signed(entry, &key),
@@ -367,7 +367,7 @@ impl Judge {
         self.open = None;
         let is_stray = gap.first < self.chain.size();
         let is_ahead = gap.first > self.chain.size();
-        let mut misfit = self.chain.check_gap(gap.first).err();
+        let mut misfit = self.chain.meet_gap(gap.first).err();
         let mut sequence = gap.first;
         if !is_stray {
             if is_ahead {

@@ -10,6 +10,8 @@ mod report;
 
 #[cfg(feature = "std")]
 pub mod batch;
+#[cfg(feature = "std")]
+mod parallel;
 
 use std::io::{self, Read, Seek};
 
@@ -181,28 +183,21 @@ impl Verifier {
         Ok(judge.finish(reader.place(), reader.ending()))
     }
 
-    #[cfg(feature = "std")]
+    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "threads need std"))]
     fn judge_blocks<R: Read>(
         &self,
         reader: &mut Reader<R>,
         judge: &mut Judge,
         vouched: u64,
     ) -> io::Result<()> {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        match if self.threads == 0 { cores() } else { self.threads } {
-            1 => judge_in_turn(reader, judge, vouched),
-            threads => parallel::run(reader, judge, threads, vouched),
+        #[cfg(feature = "std")]
+        {
+            let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+            let threads = if self.threads == 0 { cores() } else { self.threads };
+            if threads > 1 {
+                return parallel::run(reader, judge, threads, vouched);
+            }
         }
-    }
-
-    #[cfg(not(feature = "std"))]
-    #[expect(clippy::unused_self, reason = "with threads it says how many")]
-    fn judge_blocks<R: Read>(
-        &self,
-        reader: &mut Reader<R>,
-        judge: &mut Judge,
-        vouched: u64,
-    ) -> io::Result<()> {
         judge_in_turn(reader, judge, vouched)
     }
 }
@@ -229,6 +224,3 @@ fn keys_of(judge: &Judge) -> Keys {
     let keys = judge.chain.keyring().keys();
     keys.iter().map(|key| (key.public.id(), key.public.clone())).collect()
 }
-
-#[cfg(feature = "std")]
-mod parallel;

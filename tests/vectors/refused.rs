@@ -10,7 +10,6 @@ use sigchain::key::{Signature, SigningKey};
 use sigchain::payload::{Part, Payload};
 use sigchain::reserved::Reserved;
 use sigchain::stamp::Stamp;
-use sigchain::verify::Anchors;
 
 use super::Vector;
 use super::accepted::{erased, resolution};
@@ -623,7 +622,6 @@ fn anchors() -> Vec<Vector> {
     let held = |size, root, key| Checkpoint::sign(&origin, size, root, key);
     let other = Checkpoint::sign("example.org/agents/0", 3, build.root_at(3), &checkpoint_key());
     let fault = |name, comment, code, sequence| refused(name, comment, (code, sequence), &build);
-    let _: &Anchors = &Anchors::default();
     vec![
         fault("anchor-chain-id", "the file is of another chain", Code::AnchorChain, Some(0))
             .chain_id(Digest::of(&[b"x"])),

@@ -6,13 +6,12 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use sigchain::digest::Digest;
-use sigchain::fork::{ForkError, ForkProof};
+use sigchain::fork::{self, Comparison, ForkError, ForkProof};
 
 use crate::args::Options;
 use crate::input;
 use crate::out;
 use crate::trouble::Trouble;
-use crate::verify::differ;
 
 /// What the comparison found.
 pub(super) enum Compared {
@@ -107,12 +106,10 @@ pub(super) fn compare(
             "verify the other file by itself",
         )
     };
-    let proof = match ForkProof::find(open(file)?, open(other)?) {
-        Ok(Some(proof)) => proof,
-        Ok(None) => {
-            let first = differ::first(open(file)?, open(other)?).map_err(|error| failed(&error))?;
-            return Ok((first.map_or(Compared::None, Compared::Differ), None));
-        }
+    let proof = match fork::compare(open(file)?, open(other)?) {
+        Ok(Comparison::Fork(proof)) => proof,
+        Ok(Comparison::Differ(first)) => return Ok((Compared::Differ(first), None)),
+        Ok(_) => return Ok((Compared::None, None)),
         Err(ForkError::Chains) => return Ok((Compared::OtherChain, None)),
         Err(error) => return Err(failed(&error)),
     };
@@ -130,7 +127,7 @@ pub(super) fn compare(
             }
         }
     }
-    Ok((Compared::Fork { proof: Box::new(proof), written }, trouble))
+    Ok((Compared::Fork { proof, written }, trouble))
 }
 
 fn open(path: &Path) -> Result<File, Trouble> {

@@ -2,7 +2,6 @@
 
 mod against;
 mod chain;
-mod differ;
 mod human;
 mod json;
 mod single;
