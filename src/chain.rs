@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use crate::digest::Digest;
-use crate::entry::Fields;
+use crate::entry::{Fields, Place};
 use crate::fault::{Code, Misfit};
 use crate::id::EventId;
 use crate::key::{KeyId, PublicKey};
@@ -44,7 +44,24 @@ pub struct Link {
     pub signer: KeyId,
     is_genesis: bool,
     pub(crate) is_reserved: bool,
-    changes_keys: bool,
+    pub(crate) changes_keys: bool,
+}
+
+/// What a chain was before an entry was admitted, so that a writer can take the entry back.
+#[cfg(feature = "std")]
+#[derive(Clone, Debug)]
+pub(crate) struct Before {
+    stamp: Stamp,
+    abandoning: Option<u64>,
+    keyring: Option<Box<Keyring>>,
+}
+
+#[cfg(feature = "std")]
+impl Before {
+    /// Whether the entry may have changed the keyring.
+    pub(crate) fn changes_keys(&self) -> bool {
+        self.keyring.is_some()
+    }
 }
 
 impl Link {
@@ -157,6 +174,12 @@ impl Chain {
         Some(Head { sequence: self.expected.checked_sub(1)?, digest, stamp: self.stamp })
     }
 
+    /// Where the next entry goes; `None` if the last one is not known for sure.
+    pub fn next(&self, stamp: Stamp, signer: KeyId) -> Option<Place> {
+        let prior_hash = self.prior?;
+        Some(Place { chain_id: self.id, prior_hash, sequence: self.expected, stamp, signer })
+    }
+
     /// The last stamp: the next one must be greater.
     pub fn stamp(&self) -> Stamp {
         self.stamp
@@ -195,6 +218,28 @@ impl Chain {
         let change = self.check(candidate)?;
         self.commit(candidate, change);
         Ok(())
+    }
+
+    #[cfg(feature = "std")]
+    /// What is needed to take back the entry with this link, if it is admitted next.
+    pub(crate) fn before(&self, link: &Link) -> Before {
+        Before {
+            stamp: self.stamp,
+            abandoning: self.abandoning,
+            keyring: link.changes_keys.then(|| Box::new(self.keyring.clone())),
+        }
+    }
+
+    #[cfg(feature = "std")]
+    /// Takes an entry back that was admitted and has not left the writer. The last admitted goes first.
+    pub(crate) fn undo(&mut self, fields: &Fields<'_>, before: Before) {
+        self.expected = fields.sequence;
+        self.prior = Some(fields.prior_hash);
+        self.stamp = before.stamp;
+        self.abandoning = before.abandoning;
+        if let Some(keyring) = before.keyring {
+            self.keyring = *keyring;
+        }
     }
 
     /// Lets a candidate that was checked take effect.

@@ -449,6 +449,20 @@ impl<W: Write> Writer<W> {
         Ok(self.sink)
     }
 
+    /// Ends the file with a checkpoint that was signed elsewhere, over exactly what the file holds.
+    pub fn finish_with(mut self, checkpoint: Checkpoint) -> io::Result<W> {
+        if (checkpoint.size(), checkpoint.root()) != (self.size(), self.root()) {
+            let message = format!(
+                "expected a checkpoint over {} entries with the root of this file, found one over {}",
+                self.size(),
+                checkpoint.size()
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        self.trailer(Summary::Signed(checkpoint))?;
+        Ok(self.sink)
+    }
+
     /// Ends the file with its size and root, unsigned.
     pub fn finish_unsigned(mut self) -> io::Result<W> {
         let (size, root) = (self.size(), self.root());
@@ -497,12 +511,17 @@ impl<W: Write> Writer<W> {
 /// Head and body of a frame.
 pub fn encode(frame: &Frame<'_>) -> io::Result<([u8; HEAD], Vec<u8>)> {
     let body = frame.body();
+    Ok((encode_head(frame.kind(), frame.left(), &body)?, body))
+}
+
+/// The head of a frame with this body.
+pub(crate) fn encode_head(kind: Kind, left: u16, body: &[u8]) -> io::Result<[u8; HEAD]> {
     let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= BODY_MAX);
     let length = length.ok_or_else(|| {
         let message = format!("a frame of {} bytes; at most {BODY_MAX} fit", body.len());
         io::Error::new(io::ErrorKind::InvalidInput, message)
     })?;
-    Ok((head(frame.kind().letter(), frame.left(), length, crc32fast::hash(&body)), body))
+    Ok(head(kind.letter(), left, length, crc32fast::hash(body)))
 }
 
 fn head(letter: u8, left: u16, length: u32, crc: u32) -> [u8; HEAD] {

@@ -5,8 +5,9 @@
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::digest::Digest;
-use crate::key::{KeyId, PublicKey, Purpose, Signature, SigningKey};
+use crate::key::{KeyId, PublicKey, PublicKeyError, Purpose, Signature, SigningKey};
 use crate::limit::{SEQUENCE_MAX, SIZE_MAX};
+use crate::signer::{Signer, SignerError, Statement};
 use crate::stamp::Stamp;
 use crate::text;
 use crate::tree;
@@ -52,20 +53,51 @@ impl Checkpoint {
     ///
     /// What could not be read back as this statement (a line feed in the origin, a size of 0) gets no signature.
     pub fn sign(origin: &str, size: u64, root: Digest, key: &SigningKey) -> Self {
-        let mut checkpoint = Self { origin: origin.to_owned(), size, root, lines: Vec::new() };
-        let is_statement = !origin.is_empty()
-            && !origin.bytes().any(|b| b < b' ')
-            && (1..=SIZE_MAX).contains(&size);
-        if !is_statement {
-            return checkpoint;
+        let mut checkpoint = Self::unsigned(origin, size, root);
+        if checkpoint.is_statement() {
+            let signature = key.sign_note(&checkpoint.text());
+            checkpoint.add(key.public(), &signature);
         }
-        let signature = key.sign_note(&checkpoint.text());
-        checkpoint.lines.push(Line {
-            name: origin.to_owned(),
-            key_id: note_key_id(origin, key.public()),
+        checkpoint
+    }
+
+    /// As `sign`, by whoever holds the key.
+    pub fn by_signer(
+        origin: &str,
+        size: u64,
+        root: Digest,
+        signer: &dyn Signer,
+    ) -> Result<Self, SignerError> {
+        let mut checkpoint = Self::unsigned(origin, size, root);
+        if !checkpoint.is_statement() {
+            return Err(SignerError::new("no note can hold this origin or this size"));
+        }
+        let text = checkpoint.text();
+        let statement = Statement::Note(&text);
+        let signature = signer.sign(&statement)?;
+        if !statement.is_signed_by(signer.public(), &signature) {
+            return Err(SignerError::new("a signature that its own key does not accept"));
+        }
+        checkpoint.add(signer.public(), &signature);
+        Ok(checkpoint)
+    }
+
+    fn unsigned(origin: &str, size: u64, root: Digest) -> Self {
+        Self { origin: origin.to_owned(), size, root, lines: Vec::new() }
+    }
+
+    /// Whether it could be read back.
+    fn is_statement(&self) -> bool {
+        let is_line = !self.origin.is_empty() && !self.origin.bytes().any(|b| b < b' ');
+        is_line && (1..=SIZE_MAX).contains(&self.size)
+    }
+
+    fn add(&mut self, key: &PublicKey, signature: &Signature) {
+        self.lines.push(Line {
+            name: self.origin.clone(),
+            key_id: note_key_id(&self.origin, key),
             signature: signature.as_bytes().to_vec(),
         });
-        checkpoint
     }
 
     /// The chain that it is about, `NAME/CHAINID`.
@@ -198,6 +230,25 @@ fn note_key_id(name: &str, key: &PublicKey) -> [u8; 4] {
 pub fn vkey(origin: &str, key: &PublicKey) -> String {
     let id = text::hex(&note_key_id(origin, key));
     format!("{origin}+{id}+{}", text::base64(&[&[0x01], &key.as_bytes()[..]].concat()))
+}
+
+/// Parses a verifier key into the origin that it is for and the key: `None` if it does not look like one at all.
+pub fn parse_vkey(text: &str) -> Option<Result<(String, PublicKey), PublicKeyError>> {
+    let (origin, rest) = text.split_once('+')?;
+    let (hash, data) = rest.split_once('+')?;
+    text::parse_hex::<4>(hash)?;
+    let bytes = text::parse_base64(data)?;
+    let parsed = match bytes.split_first() {
+        Some((0x01, bytes)) => PublicKey::from_slice(bytes),
+        _ => Err(PublicKeyError::new("a vkey of another algorithm")),
+    };
+    Some(parsed.and_then(|public| {
+        // The four bytes of hash bind name and key; a vkey that was pieced together does not come out the same.
+        if vkey(origin, &public) != text {
+            return Err(PublicKeyError::new("a vkey whose hash is of another name or key"));
+        }
+        Ok((origin.to_owned(), public))
+    }))
 }
 
 /// The state of a chain after `size` entries.

@@ -3,6 +3,7 @@
 //! `Writer` cannot produce anything else; `Reader` accepts nothing else and says at which byte it stopped.
 //! Knows bytes and numbers only. Invariant: whatever `Reader` accepts, `Writer` encodes to the same bytes.
 
+use std::cell::Cell;
 use std::fmt;
 
 /// Deepest nesting that is followed; an item at top level has depth 1.
@@ -46,6 +47,10 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// Builds CBOR in its shortest form.
 #[derive(Clone, Debug, Default)]
 pub struct Writer {
@@ -61,6 +66,17 @@ impl Writer {
     /// Goes on behind bytes that are there already.
     pub fn over(out: Vec<u8>) -> Self {
         Self { out }
+    }
+
+    /// Lends a writer for something that is hashed and forgotten: its room is kept for the next, since digests are made by the
+    /// hundred thousand.
+    pub(crate) fn lend<T>(write: impl FnOnce(&mut Self) -> T) -> T {
+        // Taken out, not borrowed: who is lent one while another is lent gets a new one.
+        let mut writer = Self { out: SCRATCH.take() };
+        writer.out.clear();
+        let written = write(&mut writer);
+        SCRATCH.set(writer.out);
+        written
     }
 
     /// The bytes so far.

@@ -211,10 +211,11 @@ fn read_id<T, const N: usize>(
 impl<'a> Fields<'a> {
     /// The digest of an entry with these fields in the chain with this id (`Digest::ZERO` for entry 0).
     pub fn digest(&self, chain_id: &Digest) -> Digest {
-        let mut w = Writer::over(Vec::with_capacity(512));
-        w.array(18).text("sigchain1/entry\0").bytes(chain_id.as_bytes());
-        self.encode(&mut w);
-        Digest::of_cbor(&w)
+        Writer::lend(|w| {
+            w.array(18).text("sigchain1/entry\0").bytes(chain_id.as_bytes());
+            self.encode(w);
+            Digest::of_cbor(w)
+        })
     }
 
     /// A copy that borrows nothing.

@@ -4,13 +4,15 @@
 use crate::id::{EventId, SpanId, TraceId};
 use crate::limit::{self, FieldError};
 use crate::payload::Payload;
-use crate::stamp::ValidTime;
+use crate::stamp::{Stamp, ValidTime};
 
 /// What the caller says happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_field_names, reason = "the names are those of the sixteen fields")]
 pub struct Event {
     pub(crate) actor: String,
+    /// What its stamp must exceed.
+    pub(crate) after: Option<Stamp>,
     pub(crate) causation_id: Option<EventId>,
     pub(crate) correlation_id: Option<String>,
     pub(crate) episode_id: Option<String>,
@@ -58,6 +60,7 @@ impl Event {
     pub(crate) fn unchecked(actor: &str, event_type: &str) -> Self {
         Self {
             actor: actor.to_owned(),
+            after: None,
             causation_id: None,
             correlation_id: None,
             episode_id: None,
@@ -93,6 +96,13 @@ impl Event {
     #[must_use]
     pub fn caused_by(self, cause: EventId) -> Self {
         Self { causation_id: Some(cause), ..self }
+    }
+
+    /// Comes after a moment in another ledger: the receipt of its cause there, the reference that came in a header, or a
+    /// stamp. A moment too far ahead of the ledger's own clock is refused when it is appended.
+    #[must_use]
+    pub fn after(self, moment: impl Into<Stamp>) -> Self {
+        Self { after: self.after.max(Some(moment.into())), ..self }
     }
 
     /// The caller's own thread of work.

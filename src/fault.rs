@@ -84,6 +84,8 @@ codes! {
     CheckpointSize = "CHECKPOINT_SIZE", Chain;
     /// An entry that cannot be parsed.
     EntryMalformed = "ENTRY_MALFORMED", Content;
+    /// An event id that an entry before has: one event was recorded twice, or two events under one name.
+    EventId = "EVENT_ID", Chain;
     /// A payload that is said to be erased by an entry that does not say so.
     Erasure = "ERASURE", Chain;
     /// A damaged or unknown header.

@@ -246,6 +246,15 @@ impl<'a> Written<'a> {
         Self { left, fields, signature, part }
     }
 
+    /// Parses the body of an entry's frame.
+    pub fn parse(left: u16, body: &'a [u8]) -> Result<Self, DecodeError> {
+        let r = &mut Reader::new(body);
+        let (fields, signature) = Fields::parse(r)?;
+        let part = Part::parse(r)?;
+        r.finish()?;
+        Ok(Self { left, fields, signature, part })
+    }
+
     /// A copy that borrows nothing.
     pub fn into_owned(self) -> Written<'static> {
         Written {
@@ -324,10 +333,7 @@ impl<'a> Frame<'a> {
                 w.item(checkpoint.encode().as_bytes());
             }
             Self::Entry(written) => {
-                w.array(17);
-                written.fields.encode(&mut w);
-                w.bytes(written.signature.as_bytes());
-                written.part.encode(&mut w);
+                return entry_body(&written.fields, &written.signature, &written.part);
             }
             Self::Gap(gap) => {
                 w.array(4).uint(gap.first).uint(gap.count).uint(gap.reason.number());
@@ -361,9 +367,7 @@ impl<'a> Frame<'a> {
         let frame = match kind {
             Kind::Attachment => parse_attachment(r)?,
             Kind::Entry => {
-                let (fields, signature) = Fields::parse(r)?;
-                let part = Part::parse(r)?;
-                Self::Entry(Box::new(Written { left, fields, signature, part }))
+                return Written::parse(left, body).map(|written| Self::Entry(Box::new(written)));
             }
             Kind::Gap => parse_gap(r)?,
             Kind::Header => {
@@ -377,6 +381,16 @@ impl<'a> Frame<'a> {
         r.finish()?;
         Ok(frame)
     }
+}
+
+/// The body of an entry's frame.
+pub(crate) fn entry_body(fields: &Fields<'_>, signature: &Signature, part: &Part<'_>) -> Vec<u8> {
+    let mut w = Writer::over(Vec::with_capacity(512 + part.shown_bytes()));
+    w.array(17);
+    fields.encode(&mut w);
+    w.bytes(signature.as_bytes());
+    part.encode(&mut w);
+    w.into_bytes()
 }
 
 fn parse_attachment<'a>(r: &mut Reader<'a>) -> Result<Frame<'a>, DecodeError> {

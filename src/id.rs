@@ -28,6 +28,22 @@ impl EventId {
         &self.0
     }
 
+    #[cfg(feature = "std")]
+    /// The same random bytes at another time.
+    #[must_use]
+    pub(crate) fn at(self, millis: u64) -> Self {
+        let [_, _, t0, t1, t2, t3, t4, t5] = millis.to_be_bytes();
+        let [_, _, _, _, _, _, rest @ ..] = self.0;
+        let [r0, r1, r2, r3, r4, r5, r6, r7, r8, r9] = rest;
+        Self([t0, t1, t2, t3, t4, t5, r0, r1, r2, r3, r4, r5, r6, r7, r8, r9])
+    }
+
+    /// The time in it: milliseconds since 1970.
+    pub const fn millis(&self) -> u64 {
+        let [t0, t1, t2, t3, t4, t5, ..] = self.0;
+        u64::from_be_bytes([0, 0, t0, t1, t2, t3, t4, t5])
+    }
+
     /// Parses the lower-case text form, 8-4-4-4-12.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() != 36 {

@@ -6,12 +6,15 @@
 //! never accepted as another.
 
 use std::fmt;
+use std::hint;
+use std::sync::Arc;
 
 use curve25519_dalek::edwards::CompressedEdwardsY;
 #[cfg(feature = "std")]
 use curve25519_dalek::edwards::EdwardsPoint;
-use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
+use ed25519_dalek::pkcs8::PrivateKeyInfoRef;
+use ed25519_dalek::pkcs8::spki::der::pem::{self, LineEnding};
+use ed25519_dalek::pkcs8::spki::der::zeroize::{Zeroize as _, Zeroizing};
 use ed25519_dalek::{Signer as _, Verifier as _};
 
 use crate::codec::Writer;
@@ -20,6 +23,15 @@ use crate::text;
 
 /// The one algorithm of format version 1.
 pub const ALGORITHM: &str = "ed25519";
+
+/// Bytes of a key file, open or under a passphrase: one Ed25519 key needs some 400.
+pub(crate) const KEY_FILE_MAX: usize = 4096;
+/// What stands before the 32 bytes of an Ed25519 key in an SPKI: two sequences, the OID 1.3.101.112, a bit string.
+const SPKI: [u8; 12] = *b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+/// The OID alone.
+const OID: [u8; 3] = *b"\x2b\x65\x70";
+/// What stands before the 32 secret bytes in PKCS#8 version 1: the version, the OID, an octet string in an octet string.
+const PKCS8: [u8; 16] = *b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
 
 /// What a signature is for. The prefix is signed with the digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +58,27 @@ impl Purpose {
         }
     }
 
-    fn message(self, digest: &Digest) -> Vec<u8> {
-        [self.prefix(), digest.as_bytes()].concat()
+    /// Prefix and digest, on the stack: one is made for each signature. The prefixes have at most 20 bytes.
+    fn message(self, digest: &Digest) -> Message {
+        let mut message = Message { bytes: [0; 52], len: 0 };
+        let parts = self.prefix().iter().chain(digest.as_bytes());
+        for (place, byte) in message.bytes.iter_mut().zip(parts) {
+            *place = *byte;
+            message.len += 1;
+        }
+        message
+    }
+}
+
+/// What is signed.
+struct Message {
+    bytes: [u8; 52],
+    len: usize,
+}
+
+impl Message {
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 }
 
@@ -212,6 +243,46 @@ impl PublicKey {
         })
     }
 
+    /// Parses what `openssl pkey -pubout` writes: an SPKI in PEM, of this one key and nothing else.
+    pub fn from_pem(text: &str) -> Result<Self, PublicKeyError> {
+        const FIRST: &str = "-----BEGIN PUBLIC KEY-----";
+        const LAST: &str = "-----END PUBLIC KEY-----";
+        if text.contains("PRIVATE KEY-----") {
+            return Err(PublicKeyError("a private key, which no verifier needs"));
+        }
+        let mut lines = text.lines().map(str::trim_end).skip_while(|line| line.is_empty());
+        if lines.next() != Some(FIRST) {
+            return Err(PublicKeyError("another first line"));
+        }
+        let mut base64 = String::new();
+        loop {
+            match lines.next() {
+                Some(LAST) => break,
+                Some(line) => base64.push_str(line),
+                None => return Err(PublicKeyError("no end line")),
+            }
+        }
+        if lines.any(|line| !line.is_empty()) {
+            return Err(PublicKeyError("more than one key"));
+        }
+        let der = text::parse_base64(&base64).ok_or(PublicKeyError("text that is no base64"))?;
+        let bytes = der.strip_prefix(&SPKI).ok_or(PublicKeyError("a key of another algorithm"))?;
+        Self::from_slice(bytes)
+    }
+
+    /// The key in the form that [`Self::from_pem`] reads.
+    pub fn to_pem(&self) -> String {
+        let der = text::base64(&[&SPKI[..], self.as_bytes()].concat());
+        format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n")
+    }
+
+    /// The key in what a PEM or a vkey holds. One on which verifiers disagree is none.
+    pub(crate) fn from_slice(bytes: &[u8]) -> Result<Self, PublicKeyError> {
+        let bytes = bytes.try_into().map_err(|_| PublicKeyError("a key of another length"))?;
+        Self::from_bytes(bytes)
+            .map_err(|_| PublicKeyError("a key on whose signatures verifiers disagree"))
+    }
+
     /// Its id.
     pub fn id(&self) -> KeyId {
         self.id
@@ -231,7 +302,7 @@ impl PublicKey {
     /// Whether `signature` is this key's, for this purpose, over this digest.
     #[must_use = "a signature that nobody looks at proves nothing"]
     pub fn accepts(&self, purpose: Purpose, digest: &Digest, signature: &Signature) -> bool {
-        self.accepts_message(&purpose.message(digest), signature)
+        self.accepts_message(purpose.message(digest).as_bytes(), signature)
     }
 
     /// Whether `signature` is this key's over the text of a signed note.
@@ -259,17 +330,26 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// A key that can sign. Its secret is in no output of this type, and is wiped from memory on drop.
+/// A key that can sign. Its secret is in no output of this type, and is wiped from memory when the last clone is dropped; what
+/// the arithmetic of a signature leaves on the stack is not.
 #[derive(Clone)]
 pub struct SigningKey {
-    secret: ed25519_dalek::SigningKey,
+    /// In one place for all clones: each move of a value leaves a copy behind that nobody wipes.
+    secret: Arc<ed25519_dalek::SigningKey>,
     public: PublicKey,
 }
 
 impl SigningKey {
     /// The key that RFC 8032 derives from 32 secret bytes.
     pub fn from_seed(seed: &[u8; 32]) -> Result<Self, KeyError> {
-        let secret = ed25519_dalek::SigningKey::from_bytes(seed);
+        let key = Self::expand(seed);
+        wipe_stack();
+        key
+    }
+
+    #[inline(never)]
+    fn expand(seed: &[u8; 32]) -> Result<Self, KeyError> {
+        let secret = Arc::new(ed25519_dalek::SigningKey::from_bytes(seed));
         // A clamped scalar times the base point cannot fail these checks; a fault in the arithmetic can.
         let public = PublicKey::from_bytes(secret.verifying_key().as_bytes())?;
         Ok(Self { secret, public })
@@ -278,9 +358,9 @@ impl SigningKey {
     /// A new key from the system's randomness.
     #[cfg(feature = "std")]
     pub fn generate() -> Result<Self, getrandom::Error> {
+        let mut seed = Zeroizing::new([0; 32]);
         loop {
-            let mut seed = [0; 32];
-            getrandom::fill(&mut seed)?;
+            getrandom::fill(&mut *seed)?;
             if let Ok(key) = Self::from_seed(&seed) {
                 return Ok(key);
             }
@@ -290,24 +370,59 @@ impl SigningKey {
     /// Parses a key file: PKCS#8 in PEM, as `openssl genpkey -algorithm ed25519` writes it: lines of 64
     /// characters, nothing before or after.
     pub fn from_pem(pem: &str) -> Result<Self, KeyFileError> {
-        const LIMIT: usize = 4096;
-        if pem.len() > LIMIT {
+        const NO_PEM: KeyFileError = KeyFileError("no PKCS#8 PEM with one Ed25519 private key");
+        if pem.len() > KEY_FILE_MAX {
             return Err(KeyFileError("longer than a key file of one Ed25519 key"));
         }
-        let secret = ed25519_dalek::SigningKey::from_pkcs8_pem(pem)
+        // The library for PEM skips what stands before the first line.
+        if !pem.starts_with("-----BEGIN") {
+            return Err(NO_PEM);
+        }
+        // Not its `from_pkcs8_pem`: where the DER is wrong, that drops the decoded bytes without wiping them.
+        let mut der = Zeroizing::new([0; KEY_FILE_MAX]);
+        match pem::decode(pem.as_bytes(), &mut *der) {
+            Ok(("PRIVATE KEY", der)) => Self::from_pkcs8(der),
+            _ => Err(NO_PEM),
+        }
+    }
+
+    /// Parses the DER of a key file. It makes no copy of the secret but the key's own.
+    pub(crate) fn from_pkcs8(der: &[u8]) -> Result<Self, KeyFileError> {
+        let info = PrivateKeyInfoRef::try_from(der)
             .map_err(|_| KeyFileError("no PKCS#8 PEM with one Ed25519 private key"))?;
-        let public = PublicKey::from_bytes(secret.verifying_key().as_bytes())
-            .map_err(|_| KeyFileError("a key that cannot be enrolled"))?;
-        Ok(Self { secret, public })
+        if info.algorithm.oid.as_bytes() != OID || info.algorithm.parameters.is_some() {
+            return Err(KeyFileError("a key of another algorithm"));
+        }
+        let seed = match info.private_key.as_bytes() {
+            [0x04, 0x20, seed @ ..] => <&[u8; 32]>::try_from(seed).ok(),
+            _ => None,
+        };
+        let seed = seed.ok_or(KeyFileError("a secret of another length"))?;
+        let key =
+            Self::from_seed(seed).map_err(|_| KeyFileError("a key that cannot be enrolled"))?;
+        match info.public_key {
+            Some(public) if public.as_bytes() != Some(key.public.as_bytes()) => {
+                Err(KeyFileError("a public half of another key"))
+            }
+            _ => Ok(key),
+        }
     }
 
     /// The key file of this key. It holds the secret.
     ///
     /// Without the public half (PKCS#8 version 1): OpenSSL before 3.5 and most other tools refuse a file that has it.
     pub fn to_pem(&self) -> Result<String, KeyFileError> {
-        let key = KeypairBytes { secret_key: self.secret.to_bytes(), public_key: None };
-        let pem = key.to_pkcs8_pem(LineEnding::LF);
-        pem.map(|pem| pem.to_string()).map_err(|_| KeyFileError("a key that has no PKCS#8 form"))
+        let pem = pem::encode_string("PRIVATE KEY", LineEnding::LF, &*self.to_pkcs8());
+        pem.map_err(|_| KeyFileError("a key that has no PKCS#8 form"))
+    }
+
+    /// The DER of the key file. It holds the secret, and is wiped on drop.
+    pub(crate) fn to_pkcs8(&self) -> Zeroizing<[u8; 48]> {
+        let mut der = Zeroizing::new([0; 48]);
+        let (head, secret) = der.split_at_mut(PKCS8.len());
+        head.copy_from_slice(&PKCS8);
+        secret.copy_from_slice(self.secret.as_bytes());
+        der
     }
 
     /// The public half.
@@ -322,7 +437,7 @@ impl SigningKey {
 
     /// Signs a digest for a purpose.
     pub fn sign(&self, purpose: Purpose, digest: &Digest) -> Signature {
-        Signature(self.secret.sign(&purpose.message(digest)).to_bytes())
+        Signature(self.secret.sign(purpose.message(digest).as_bytes()).to_bytes())
     }
 
     /// Signs the text of a note. A text with a NUL, which no note may hold, gets 64 zero bytes, which no key accepts.
@@ -334,15 +449,54 @@ impl SigningKey {
     }
 }
 
+/// Overwrites what the calls that have just returned left of a secret on the stack. A compiler could lay frames out otherwise;
+/// tests/canary.rs looks at a core file.
+#[inline(never)]
+fn wipe_stack() {
+    let mut below = [0_u8; 12 * 1024];
+    below.zeroize();
+    hint::black_box(&below);
+}
+
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningKey({}, secret not shown)", self.public.id)
     }
 }
 
+/// Why text is no public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublicKeyError(&'static str);
+
+impl PublicKeyError {
+    pub(crate) const fn new(found: &'static str) -> Self {
+        Self(found)
+    }
+
+    /// What was found in its place.
+    pub const fn found(&self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for PublicKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected a public key (PEM or vkey) of one Ed25519 key, found {}", self.0)
+    }
+}
+
+impl std::error::Error for PublicKeyError {}
+
 /// Why text is no key file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyFileError(&'static str);
+
+impl KeyFileError {
+    /// What was found in its place.
+    pub const fn found(&self) -> &'static str {
+        self.0
+    }
+}
 
 impl fmt::Display for KeyFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,8 +1,10 @@
 //! A tamper-evident record of what software agents did.
 //!
-//! A *chain* is a sequence of signed *entries*, each linked to the one before by hash. This crate holds the format (entries,
-//! payloads, keys, files), its one set of rules ([`chain::Chain::admit`]), and its verification ([`verify::Verifier`]).
-//! The normative text is `spec/sigchain.md`; modules follow its sections.
+//! A *chain* is a sequence of signed *entries*, each linked to the one before by hash. A [`ledger::Ledger`] makes events into entries:
+//! `sigchain::install` one and `sigchain::record` from anywhere. [`verify::Verifier`] judges the file that it exports,
+//! [`replay`] rebuilds the state at any point of it, and [`chain::Chain::admit`] is the one set of rules for all three. Keys are in the
+//! process, in files ([`keyfile`]), or with an OpenSSH agent ([`agent`]).
+//! The normative text is `spec/sigchain.md`, what the writer does `spec/ledger.md`; modules follow their sections.
 //!
 //! # What a clean report proves
 //!
@@ -21,15 +23,20 @@
 //!
 //! # Features
 //!
-//! `std` (default): threads and the operating system's randomness, for batch verification. Without it the crate is pure and
-//! builds for `wasm32-unknown-unknown`.
+//! `std` (default): the ledger, signers outside the process, key files, threads, the operating system's clocks and randomness.
+//! Without it the crate is pure (format, verification, proofs, replay) and builds for `wasm32-unknown-unknown`.
 
+#[cfg(all(feature = "std", unix))]
+pub mod agent;
 pub mod chain;
 pub mod chainfile;
 pub mod checkpoint;
+pub mod clock;
 pub mod codec;
 pub mod digest;
 pub mod entry;
+#[cfg(feature = "std")]
+pub mod error;
 pub mod event;
 pub mod fault;
 pub mod fork;
@@ -37,15 +44,31 @@ pub mod frame;
 pub mod id;
 pub mod jsonl;
 pub mod key;
+#[cfg(feature = "std")]
+pub mod keyfile;
 pub mod keyring;
+#[cfg(feature = "std")]
+pub mod ledger;
 pub mod limit;
 pub mod payload;
+pub mod point;
+pub mod projection;
 pub mod proof;
+pub mod receipt;
+pub mod replay;
 pub mod reserved;
+pub mod signer;
 pub mod stamp;
+#[cfg(feature = "std")]
+pub mod store;
+#[cfg(feature = "std")]
+mod sync;
 pub mod text;
 pub mod tree;
 pub mod verify;
+
+#[cfg(feature = "std")]
+pub use crate::ledger::{install, installed, record};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

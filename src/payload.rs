@@ -29,6 +29,10 @@ impl Payload {
         payload.checked()
     }
 
+    #[cfg(feature = "std")]
+    /// In the place of a payload that was taken out of its event.
+    pub(crate) const TAKEN: Self = Self { by_field: false, leaves: Vec::new() };
+
     /// No bytes and no media type.
     pub fn empty() -> Self {
         Self { by_field: false, leaves: vec![(String::new(), String::new(), Vec::new())] }
@@ -120,11 +124,12 @@ pub struct Leaf<'a> {
 impl Leaf<'_> {
     /// Its leaf hash.
     pub fn hash(&self) -> Digest {
-        let mut w = Writer::over(Vec::with_capacity(256));
-        w.array(5).text("sigchain1/leaf\0");
-        w.bytes(&self.salt).text_or_null(self.name.as_deref()).text(&self.media_type);
-        w.bytes_head(self.bytes.len());
-        Digest::of(&[w.as_bytes(), &self.bytes])
+        Writer::lend(|w| {
+            w.array(5).text("sigchain1/leaf\0");
+            w.bytes(&self.salt).text_or_null(self.name.as_deref()).text(&self.media_type);
+            w.bytes_head(self.bytes.len());
+            Digest::of(&[w.as_bytes(), &self.bytes])
+        })
     }
 
     fn into_owned(self) -> Leaf<'static> {
@@ -188,6 +193,21 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// Bytes of the leaves that are shown.
+    pub(crate) fn shown_bytes(&self) -> usize {
+        match self {
+            Self::Erased(_) | Self::Withheld => 0,
+            Self::Whole(leaf) => leaf.bytes.len(),
+            Self::Fields(slots) => slots
+                .iter()
+                .map(|slot| match slot {
+                    Slot::Hidden(_) => 0,
+                    Slot::Shown(leaf) => leaf.bytes.len(),
+                })
+                .sum(),
+        }
+    }
+
     /// The commitment, if enough is there to compute it.
     pub fn commitment(&self) -> Option<Digest> {
         let mut w = Writer::over(Vec::with_capacity(64));
@@ -209,6 +229,40 @@ impl<'a> Part<'a> {
             }
         }
         Some(Digest::of_cbor(&w))
+    }
+
+    #[cfg(feature = "std")]
+    /// The same leaves with the salts of another part; where that one has no leaf of the same name, with a salt of zeros.
+    pub(crate) fn salted_as(&self, other: &Part<'_>) -> Part<'_> {
+        let salts: Vec<(Option<&str>, Salt)> = match other {
+            Part::Whole(leaf) => vec![(None, leaf.salt)],
+            Part::Fields(slots) => slots
+                .iter()
+                .filter_map(|slot| match slot {
+                    Slot::Hidden(_) => None,
+                    Slot::Shown(leaf) => Some((leaf.name.as_deref(), leaf.salt)),
+                })
+                .collect(),
+            Part::Erased(_) | Part::Withheld => Vec::new(),
+        };
+        let with = |leaf: &Leaf<'a>| {
+            let name = leaf.name.as_deref();
+            let salt = salts.iter().find(|(known, _)| *known == name).map_or([0; 16], |s| s.1);
+            Leaf { salt, ..leaf.clone() }
+        };
+        match self {
+            Self::Whole(leaf) => Part::Whole(with(leaf)),
+            Self::Fields(slots) => Part::Fields(
+                slots
+                    .iter()
+                    .map(|slot| match slot {
+                        Slot::Shown(leaf) => Slot::Shown(with(leaf)),
+                        Slot::Hidden(hash) => Slot::Hidden(*hash),
+                    })
+                    .collect(),
+            ),
+            Self::Erased(_) | Self::Withheld => Part::Withheld,
+        }
     }
 
     /// Hides the field of that name. Says whether there was one to hide.
@@ -292,25 +346,15 @@ impl<'a> Part<'a> {
 
     /// The rules that concern the leaves together: their size and the order of their names.
     pub(crate) fn check_sizes(&self) -> Result<(), &'static str> {
-        let leaves: Vec<&Leaf<'_>> = match self {
-            Self::Whole(leaf) => vec![leaf],
-            Self::Fields(slots) => slots
-                .iter()
-                .filter_map(|slot| match slot {
-                    Slot::Hidden(_) => None,
-                    Slot::Shown(leaf) => Some(leaf),
-                })
-                .collect(),
-            Self::Erased(_) | Self::Withheld => return Ok(()),
-        };
-        if leaves.iter().map(|leaf| leaf.bytes.len()).sum::<usize>() > PAYLOAD_MAX {
+        if self.shown_bytes() > PAYLOAD_MAX {
             return Err("a payload of at most 16 MiB");
         }
-        let ascending = leaves.windows(2).all(|pair| match pair {
-            [a, b] => a.name < b.name,
-            _ => true,
+        let Self::Fields(slots) = self else { return Ok(()) };
+        let names = slots.iter().filter_map(|slot| match slot {
+            Slot::Hidden(_) => None,
+            Slot::Shown(leaf) => Some(&leaf.name),
         });
-        if ascending { Ok(()) } else { Err("names in ascending order") }
+        if names.is_sorted_by(|a, b| a < b) { Ok(()) } else { Err("names in ascending order") }
     }
 }
 

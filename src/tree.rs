@@ -191,7 +191,7 @@ pub fn verify_consistency(
 
 /// The nodes of level 8 and up of a growing tree, for proofs about any of its sizes so far.
 ///
-/// What it needs below level 8 it asks for: `leaves(i)` must give the leaf hash of entry `i`, and is called for at
+/// What it needs below level 8 of complete blocks it asks for: `leaves(i)` must give the leaf hash of entry `i`, and is called for at
 /// most 512 entries a proof.
 #[derive(Clone, Debug, Default)]
 pub struct Nodes {
@@ -250,6 +250,11 @@ impl Nodes {
             return Some(empty_root());
         }
         self.range(0, size, leaves)
+    }
+
+    /// The present root.
+    pub fn root(&self) -> Option<Digest> {
+        self.root_at(self.size, &|_| None)
     }
 
     /// The path that proves leaf `index` in the tree of `size` leaves.
@@ -318,10 +323,17 @@ impl Nodes {
         root
     }
 
+    /// The leaf hash of an entry of the block that is not complete yet: so the present root needs no other.
+    fn recent(&self, index: u64) -> Option<Digest> {
+        let complete = self.size >> STORED_LEVEL << STORED_LEVEL;
+        self.tail.get(usize::try_from(index.checked_sub(complete)?).ok()?).copied()
+    }
+
     /// Root over the complete subtree of `level` at leaf `at`.
     fn node(&self, at: u64, level: u32, leaves: Leaves<'_>) -> Option<Digest> {
         let Some(stored) = level.checked_sub(STORED_LEVEL) else {
-            let hashes: Option<Vec<_>> = (at..at + (1 << level)).map(leaves).collect();
+            let leaf = |index| self.recent(index).or_else(|| leaves(index));
+            let hashes: Option<Vec<_>> = (at..at + (1 << level)).map(leaf).collect();
             return hashes.map(|hashes| fold_perfect(&hashes));
         };
         let nodes = self.levels.get(usize::try_from(stored).ok()?)?;

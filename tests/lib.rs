@@ -13,13 +13,22 @@
     reason = "tables of scenarios are long, and nobody waits for their text"
 )]
 
+mod agent;
 mod batch;
+mod canary;
+mod clock;
 mod differential;
 mod fuzz_corpora;
+mod keyfile;
 mod keys;
+mod ledger;
+mod point;
 mod proofs;
+mod receipt;
+mod replay;
 mod strict;
 mod support;
 mod tamper;
 mod tidy;
+mod unique;
 mod vectors;

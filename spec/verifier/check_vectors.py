@@ -2,8 +2,8 @@
 
 A vector is a file (names in `.md` aside): header lines `key: value`, an empty line, and the bytes of a sigchain file. `expect`
 is `intact`, `unvouched` or the code of the one fault; `sequence` is that of the fault, which has none if the line is missing.
-`key`, `chain-id` (hex or base64url) and `checkpoint` (a note in base64url) are the anchors. One line per mismatch, then a
-count; exit code 0 if all agree, else 1.
+`key`, `chain-id` (hex or base64url) and `checkpoint` (a note in base64url) are the anchors; `unique: yes` asks for
+all event ids to be compared. One line per mismatch, then a count; exit code 0 if all agree, else 1.
 """
 
 import base64
@@ -15,7 +15,7 @@ import note
 from verify import Anchors, shown, verify_stream
 
 UNREADABLE = ("FILE_MAGIC", "FILE_HEADER", "FILE_VERSION")  # [S-anchor-3]
-SAID = ("comment", "expect", "sequence", "key", "chain-id", "checkpoint")
+SAID = ("comment", "expect", "sequence", "key", "chain-id", "checkpoint", "unique")
 
 
 def binary(text):
@@ -60,7 +60,10 @@ def check(data):
     chain_ids = [ident(one, 32) for one in header.get("chain-id", ())]
     anchors = Anchors([ident(one, 16) for one in header.get("key", ())], chain_ids[0] if chain_ids else None,
                       [note.parse(binary(one)) for one in header.get("checkpoint", ())])
-    report = verify_stream(io.BufferedReader(io.BytesIO(body)), anchors)
+    (unique,) = header.get("unique", [None])
+    if unique not in (None, "yes"):
+        raise ValueError("unique is %r" % unique)
+    report = verify_stream(io.BufferedReader(io.BytesIO(body)), anchors, unique is not None)
     found = (report.verdict, [(code, number) for code, _, _, number in report.faults])
     return None if found == wanted else "expected %s, found %s" % (said(*wanted), said(*found))
 

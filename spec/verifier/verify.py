@@ -63,6 +63,7 @@ class Report:
         self.vouched = []
         self.missing = []
         self.other_lines = 0
+        self.unique = False  # [S-unique-3] whether event ids were compared
 
     def fault(self, code, phase, place, sequence=None):
         seen = self.counts.get(code, 0)
@@ -82,7 +83,7 @@ class Report:
             "gaps_proven": self.gaps_proven, "trailer": self.trailer, "attachments": self.attachments,
             "resolved": [list(pair) for pair in self.resolved], "beyond": self.beyond,
             "chain_id": self.chain_id and self.chain_id.hex(), "head": self.head and self.head.hex(),
-            "root": self.root and self.root.hex(),
+            "root": self.root and self.root.hex(), "unique": self.unique,
         }
 
 
@@ -129,9 +130,10 @@ def _listed(ranges, entries):
 class Verifier:
     """The state of 10.2."""
 
-    def __init__(self, source, anchors):
+    def __init__(self, source, anchors, unique=False):
         self.source = source
         self.anchors = anchors
+        self.event_ids = set() if unique else None  # [S-unique-1] of all entries that are part of the chain
         self.report = Report()
         self.expected = 0
         self.exact = True
@@ -234,6 +236,9 @@ class Verifier:
         self.keyring.get(entry.signer).signed_entry(0, False)
         self.tree = Tree()
         self._take(entry, part, digest)
+        if self.event_ids is not None:
+            self.event_ids.add(entry.event_id)
+            self.report.unique = True
         self.left = frame.left
         return True
 
@@ -360,6 +365,11 @@ class Verifier:
         # 9 An erasure.done with a faulty payload is none: what it lists is not known.
         if chain is None and self.claims.on(sequence) and (entry.event_type != "erasure.done" or content is not None):
             chain = "ERASURE"  # [S-payload-5]
+        # 10
+        if self.event_ids is not None and not stray:
+            if chain is None and entry.event_id in self.event_ids:
+                chain = "EVENT_ID"  # [S-unique-1]
+            self.event_ids.add(entry.event_id)
 
         if content:
             report.fault(content, "content", frame.place, sequence)
@@ -369,7 +379,7 @@ class Verifier:
         if stray:
             return None
         self._take(entry, part, digest)
-        effective = content is None and chain in (None, "KEY_COMPROMISED")
+        effective = content is None and chain in (None, "KEY_COMPROMISED", "EVENT_ID")
         if effective:
             self._effect(entry, m)
         elif entry.event_type.startswith(("chain.", "key.")):
@@ -593,7 +603,7 @@ class Verifier:
         if chain is None and self.left:
             chain = "BATCH"
         self.left = None
-        if frame.kind == "T" and frames != self.frames and not (content or chain or report.counts):
+        if frame.kind == "T" and frames != self.frames and not (content or chain or report.counts.keys() - {"EVENT_ID"}):
             chain = "TRAILER_COUNT"  # [S-trailer-1]
         if frame.kind == "S" and not (content or chain) and self.tree is not None and self.complete:
             self.unproven = False  # [S-gap-3]
@@ -724,10 +734,10 @@ class Verifier:
             report.verdict = "intact"
 
 
-def verify_stream(stream, anchors):
-    """`stream` is a buffered binary stream at its beginning."""
+def verify_stream(stream, anchors, unique=False):
+    """`stream` is a buffered binary stream at its beginning; `unique` asks for all event ids to be compared."""
     lines = stream.peek(1)[:1] == b"{"
-    return Verifier(JsonLines(stream) if lines else ChainFile(stream), anchors).run()
+    return Verifier(JsonLines(stream) if lines else ChainFile(stream), anchors, unique).run()
 
 
 def _unreadable(problem):
@@ -737,14 +747,14 @@ def _unreadable(problem):
     return report
 
 
-def verify_path(path, anchors):
+def verify_path(path, anchors, unique=False):
     try:
         stream = open(path, "rb")
     except (OSError, ValueError) as reason:
         return _unreadable(str(reason))
     with stream:
         try:
-            return verify_stream(stream, anchors)
+            return verify_stream(stream, anchors, unique)
         except OSError as reason:
             return _unreadable(str(reason))
 
@@ -807,6 +817,8 @@ def print_report(path, report):
             old = report.predecessor
             p("  continues chain %s of size %d (not checked here): %s"
               % (old["chain"].hex(), old["size"], shown(old["statement"])))
+        p("  event ids: %s" % ("compared, as far as entries are here and were judged" if report.unique
+                               else "not compared (--unique), those of approvals aside"))
         p("  trailer: %s; attachments not checked: %d; signature lines of others ignored: %d"
           % (report.trailer, report.attachments, report.other_lines))
     for code, phase, place, sequence in report.faults:
@@ -842,14 +854,14 @@ def _answer(line):
         chain_id = request.get("chain_id")
         keys = [bytes.fromhex(one) for one in request.get("keys") or ()]
         chain_id = bytes.fromhex(chain_id) if chain_id else None
-        path, paths = request["file"], request.get("checkpoints") or ()
+        path, paths, unique = request["file"], request.get("checkpoints") or (), bool(request.get("unique"))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as reason:
         return {"exit": 2, "error": "bad request: %s" % reason}
     try:
         anchors = Anchors(keys, chain_id, load_checkpoints(paths))
     except BadAnchor as reason:
         return dict(_unreadable(str(reason)).as_json(), error=str(reason))
-    return verify_path(path, anchors).as_json()
+    return verify_path(path, anchors, unique).as_json()
 
 
 def main(arguments=None):
@@ -859,6 +871,8 @@ def main(arguments=None):
     parser.add_argument("--chain-id", type=_id(32), metavar="ID")
     parser.add_argument("--checkpoint", action="append", default=[], metavar="NOTEFILE")
     parser.add_argument("--allow-self-asserted", action="store_true")
+    parser.add_argument("--unique", action="store_true",
+                        help="compare all event ids with each other; takes about 110 bytes of memory for each entry")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--batch", action="store_true")
     options = parser.parse_args(arguments)
@@ -877,7 +891,7 @@ def main(arguments=None):
     except BadAnchor as reason:
         print(shown(reason), file=sys.stderr)
         return 4
-    report = verify_path(options.file, anchors)
+    report = verify_path(options.file, anchors, options.unique)
     if options.json:
         print(json.dumps(report.as_json()))
     else:

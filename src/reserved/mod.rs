@@ -10,6 +10,7 @@ use crate::id::EventId;
 use crate::key::{ALGORITHM, KeyId, PublicKey, Purpose, Role, Signature, SigningKey};
 use crate::limit::{self, FieldError, RESERVED_PAYLOAD_MAX, SEQUENCE_MAX};
 use crate::payload::{Part, Payload};
+use crate::signer::{Signer, SignerError, Statement};
 
 mod read;
 
@@ -47,6 +48,19 @@ impl KeyRecord {
         let public = *key.public().as_bytes();
         let statement = Self::statement(&public, role, chain_id, event_id);
         Self { public, role, proof: key.sign(Purpose::Possession, &statement) }
+    }
+
+    /// As `new`, for a key that somebody else holds.
+    pub fn by_signer(
+        key: &dyn Signer,
+        role: Role,
+        chain_id: &Digest,
+        event_id: EventId,
+    ) -> Result<Self, SignerError> {
+        let public = *key.public().as_bytes();
+        let digest = Self::statement(&public, role, chain_id, event_id);
+        let proof = key.sign(&Statement::Digest(Purpose::Possession, &digest))?;
+        Ok(Self { public, role, proof })
     }
 
     /// What the proof of possession signs.
@@ -299,23 +313,29 @@ impl Reserved {
     /// Adds an approval by `key`, in its place.
     #[must_use]
     pub fn approved_by(mut self, key: &SigningKey, chain_id: &Digest, event_id: EventId) -> Self {
-        let body = self.encode(false);
-        let statement = approval_statement(chain_id, event_id, self.event_type(), &body);
-        let approval = Approval {
-            public: *key.public().as_bytes(),
-            signature: key.sign(Purpose::Approval, &statement),
-        };
+        let statement = self.statement(chain_id, event_id);
+        let signature = key.sign(Purpose::Approval, &statement);
+        self.add(Approval { public: *key.public().as_bytes(), signature });
+        self
+    }
+
+    /// What an approval of this signs, in the entry of this event.
+    pub fn statement(&self, chain_id: &Digest, event_id: EventId) -> Digest {
+        approval_statement(chain_id, event_id, self.event_type(), &self.encode(false))
+    }
+
+    /// Adds an approval, in its place. Types that need none take none.
+    pub(crate) fn add(&mut self, approval: Approval) {
         if let Self::Enroll { approvals, .. }
         | Self::Genesis { approvals, .. }
         | Self::Operators { approvals, .. }
         | Self::Resolved { approvals, .. }
         | Self::Revoke { approvals, .. }
-        | Self::Rotate { approvals, .. } = &mut self
+        | Self::Rotate { approvals, .. } = self
         {
             approvals.push(approval);
             approvals.sort_by_key(|approval| approval.public);
         }
-        self
     }
 
     /// Which of the approvals is by whom: the judged key for each, or the place of the first that is wrong.
@@ -324,8 +344,7 @@ impl Reserved {
         chain_id: &Digest,
         event_id: EventId,
     ) -> Result<Vec<PublicKey>, &'static str> {
-        let statement =
-            approval_statement(chain_id, event_id, self.event_type(), &self.encode(false));
+        let statement = self.statement(chain_id, event_id);
         self.approvals()
             .iter()
             .map(|approval| {

@@ -4,6 +4,7 @@
 //! follows from an earlier fault (a link to an entry that could not be read, a root over it) is not reported again.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use crate::chain::{Candidate, Chain, Link};
 use crate::chainfile::{Block, Ending, Form, RawFrame};
@@ -16,6 +17,7 @@ use crate::reserved::Reserved;
 use crate::tree::{self, Frontier};
 use crate::verify::claims::{Claims, Losses};
 use crate::verify::content::{Checked, Item, Signed};
+use crate::verify::ids::Ids;
 use crate::verify::report::{Anchor, Anchored, Anchors, End, Report};
 
 /// The most resolved ranges that a report lists.
@@ -36,6 +38,7 @@ pub(super) struct Judge {
     last_checkpoint: u64,
     claims: Claims,
     losses: Losses,
+    ids: Ids,
     /// For each key the highest sequence that it signed.
     signed: BTreeMap<KeyId, u64>,
     /// The same before the first gap: a link over a gap is taken as stated, so no later signature vouches for what is before.
@@ -46,6 +49,20 @@ pub(super) struct Judge {
     approved: BTreeMap<KeyId, u64>,
     pub(super) stopped: bool,
 }
+
+/// A frame that was just judged, for whoever follows along.
+pub(super) struct Passed<'j> {
+    pub(super) block: &'j Block,
+    pub(super) raw: &'j RawFrame,
+    /// Of an entry that was parsed.
+    pub(super) digest: Option<Digest>,
+    pub(super) chain: Digest,
+    /// What was found up to here.
+    pub(super) report: &'j Report,
+}
+
+/// Follows along, frame by frame, and may end it.
+pub(super) type Follower<'f> = dyn FnMut(&Passed<'_>) -> ControlFlow<()> + 'f;
 
 /// A frame on trial.
 struct Trial<'b> {
@@ -76,6 +93,7 @@ impl Judge {
             vouched: BTreeMap::from([(genesis.link.signer, 0)]),
             stated: BTreeMap::new(),
             approved: genesis_approvers.into_iter().map(|id| (id, 0)).collect(),
+            ids: Ids::new(report.unique, genesis.link.event_id),
             chain,
             report,
             anchors,
@@ -97,7 +115,12 @@ impl Judge {
     }
 
     /// Judges the frames of a block, in order.
-    pub(super) fn block(&mut self, block: &Block, items: &mut [Item]) {
+    pub(super) fn block(
+        &mut self,
+        block: &Block,
+        items: &mut [Item],
+        mut follower: Option<&mut Follower<'_>>,
+    ) {
         for (at, raw) in block.frames().iter().enumerate() {
             if self.stopped {
                 return;
@@ -124,6 +147,15 @@ impl Judge {
                 None => {}
             }
             self.frames = self.frames.saturating_add(1);
+            if let Some(follow) = follower.as_deref_mut() {
+                let digest = match items.get(at) {
+                    Some(Item::Entry(entry)) => Some(entry.link.digest),
+                    _ => None,
+                };
+                let (chain, report) = (self.chain.id(), &self.report);
+                let passed = Passed { block, raw, digest, chain, report };
+                self.stopped |= follow(&passed).is_break();
+            }
         }
     }
 
@@ -204,7 +236,7 @@ impl Judge {
         self.place_entry(trial, entry, known, is_sound);
     }
 
-    /// Steps 5 to 9: place, authority, batch, compromise, claims.
+    /// Steps 5 to 10: place, authority, batch, compromise, claims, event id.
     fn place_entry(
         &mut self,
         trial: &Trial<'_>,
@@ -234,16 +266,22 @@ impl Judge {
         if is_ahead {
             self.tree = None;
         }
+        // Looked at last and without effect on the state: whoever asks for it sees these faults more, and none less.
+        let reused = self.ids.note(link.event_id);
+        let mut is_faulty = change.is_none();
         match change.filter(|_| is_sound) {
             None => self.chain.pass(&link),
             Some(change) => {
                 if let Some(reserved) = reserved {
-                    self.note_authority(place, &link, reserved);
+                    is_faulty = self.note_authority(place, &link, reserved);
                 }
                 self.chain.commit(&candidate, change);
             }
         }
         self.follow(entry);
+        if let Some(misfit) = reused.filter(|_| !is_faulty) {
+            self.fault(place, sequence, misfit);
+        }
     }
 
     /// What verification asks beyond the rules of the chain: batches, and the word of payloads said to be erased.
@@ -287,8 +325,10 @@ impl Judge {
         Some((*key, trusted.size, signed.max(stated)?))
     }
 
-    fn note_authority(&mut self, place: u64, link: &Link, reserved: &Reserved) {
-        if let Some((key, trusted, last)) = self.compromised(link, reserved) {
+    /// What an authority that takes effect adds to the state. Whether it has a fault all the same: a stolen key signed too much.
+    fn note_authority(&mut self, place: u64, link: &Link, reserved: &Reserved) -> bool {
+        let compromised = self.compromised(link, reserved);
+        if let Some((key, trusted, last)) = compromised {
             let expected = format!("nothing by key {key} beyond size {trusted}");
             let found = format!("its signature up to {last}");
             let misfit = Misfit::new(Code::KeyCompromised, expected, found);
@@ -303,6 +343,7 @@ impl Judge {
                 self.report.resolved.push((*first, *count));
             }
         }
+        compromised.is_some()
     }
 
     /// What an entry that is part of the chain adds to the state.
@@ -506,7 +547,8 @@ impl Judge {
             }
         };
         let misfit = misfit.or_else(|| {
-            let is_first = self.report.counts.is_empty() && self.open.unwrap_or(0) == 0;
+            let is_whole = self.report.counts.keys().all(|code| *code == Code::EventId);
+            let is_first = is_whole && self.open.unwrap_or(0) == 0;
             (is_first && trailer.frames != self.frames).then(|| {
                 let expected = format!("{} frames", self.frames);
                 Misfit::new(Code::TrailerCount, expected, trailer.frames.to_string())

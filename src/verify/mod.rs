@@ -5,6 +5,7 @@
 
 mod claims;
 mod content;
+mod ids;
 mod judge;
 mod report;
 
@@ -14,18 +15,20 @@ pub mod batch;
 mod parallel;
 
 use std::io::{self, Read, Seek};
+use std::ops::ControlFlow;
 
 use crate::chain::Chain;
 use crate::chainfile::{Block, Ending, OpenError, Reader};
 use crate::checkpoint::Checkpoint;
 use crate::digest::Digest;
-use crate::fault::{Code, Misfit};
-use crate::frame::{Frame, Kind, Written};
+use crate::fault::{Code, Fault, Misfit};
+use crate::frame::{Frame, Gap, Kind, Written};
 use crate::key::{KeyId, Purpose};
 use crate::keyring;
+use crate::projection;
 use crate::reserved::Reserved;
 use crate::verify::content::{Checked, Keys};
-use crate::verify::judge::Judge;
+use crate::verify::judge::{Follower, Judge, Passed};
 
 pub use crate::verify::report::{
     Anchor, Anchored, Anchors, End, Gaps, KEPT, Payloads, Report, Verdict,
@@ -39,10 +42,41 @@ const BLOCK_BYTES: usize = 4 << 20;
 /// A sound entry 0: the chain that it begins, what is known of it, and who approved it.
 type Begun = (Chain, Checked, Vec<KeyId>);
 
+/// What a watcher sees of a file, in its order.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Seen<'s> {
+    /// An entry without fault, in a file without fault up to here.
+    Entry(Shown<'s>),
+    /// The first fault. No entry, gap or statement is shown after it.
+    Fault(&'s Fault),
+    /// Entries that are not in the file, which is without fault up to here.
+    Gap(&'s Gap),
+    /// A key was revoked as compromised that had signed beyond this size: from there on nobody can know who made what. A fault,
+    /// and shown wherever it stands.
+    Revoked(u64),
+    /// A checkpoint or seal over exactly the entries before it, of this size, in a file without fault up to here.
+    Stated(u64),
+}
+
+/// An entry as a watcher sees it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Shown<'s> {
+    /// As a projection sees it.
+    pub item: projection::Item<'s>,
+    /// As it stands in the file.
+    pub written: &'s Written<'s>,
+}
+
+/// Whoever watches a verification. Breaking ends it.
+pub type Watch<'w> = dyn FnMut(&Seen<'_>) -> ControlFlow<()> + 'w;
+
 /// Verifies files against what was held before.
 #[derive(Clone, Debug, Default)]
 pub struct Verifier {
     anchors: Anchors,
+    unique: bool,
     #[cfg(feature = "std")]
     threads: usize,
 }
@@ -60,6 +94,12 @@ impl Verifier {
         self
     }
 
+    /// Whether all event ids are compared with each other. Takes memory for every entry, about 35 bytes.
+    #[must_use]
+    pub fn unique(self, unique: bool) -> Self {
+        Self { unique, ..self }
+    }
+
     /// With this many threads for the content phase; as many as there are cores unless said otherwise.
     #[cfg(feature = "std")]
     #[must_use]
@@ -69,7 +109,17 @@ impl Verifier {
 
     /// Reads and judges a whole file. An error says that it could not be read; what is wrong with it is in the report.
     pub fn run(&self, source: impl Read) -> io::Result<Report> {
-        self.run_from(source, 0)
+        self.run_from(source, 0, None)
+    }
+
+    /// As `run`, and shows what it has verified while it goes on: the very bytes that were judged, read once, one entry after the
+    /// other on the caller's thread. Until the end nobody can say that nothing later speaks against it.
+    ///
+    /// `None` if the watcher ended it: of half a file there is no report.
+    pub fn replay(&self, source: impl Read, watch: &mut Watch<'_>) -> io::Result<Option<Report>> {
+        let mut watcher = Watcher { watch, told: false, revoked: 0, ended: false };
+        let report = self.run_from(source, 0, Some(&mut |passed| watcher.follow(passed)))?;
+        Ok(if watcher.ended { None } else { Some(report) })
     }
 
     /// As `run`, but takes the signatures of entries below the largest checkpoint that was held on the word of that
@@ -77,15 +127,20 @@ impl Verifier {
     pub fn run_resuming<S: Read + Seek>(&self, mut source: S) -> io::Result<Report> {
         let start = source.stream_position()?;
         let vouched = self.anchors.checkpoints.iter().map(Checkpoint::size).max().unwrap_or(0);
-        let report = self.run_from(&mut source, vouched)?;
+        let report = self.run_from(&mut source, vouched, None)?;
         if report.counts.is_empty() && !report.is_anchor_missing() {
             return Ok(report);
         }
         source.seek(io::SeekFrom::Start(start))?;
-        self.run_from(source, 0)
+        self.run_from(source, 0, None)
     }
 
-    fn run_from(&self, source: impl Read, vouched: u64) -> io::Result<Report> {
+    fn run_from(
+        &self,
+        source: impl Read,
+        vouched: u64,
+        mut follower: Option<&mut Follower<'_>>,
+    ) -> io::Result<Report> {
         let mut report = Report::new();
         let mut reader = match Reader::open(source) {
             Ok(reader) => reader,
@@ -103,9 +158,19 @@ impl Verifier {
                 Ok(report)
             }
             Ok((chain, genesis, approvers)) => {
+                report.unique = self.unique;
                 let anchors = self.anchors.clone();
+                let digest = genesis.link.digest;
+                if let (Some(follow), Some(raw)) = (follower.as_deref_mut(), first.frames().first())
+                {
+                    let (block, report) = (&first, &report);
+                    let passed = Passed { block, raw, digest: Some(digest), chain: digest, report };
+                    if follow(&passed).is_break() {
+                        return Ok(report.clone());
+                    }
+                }
                 let judge = Judge::new(chain, reader.form(), &genesis, approvers, anchors, report);
-                self.go_on(reader, judge, vouched)
+                self.go_on(reader, judge, vouched, follower)
             }
         }
     }
@@ -178,8 +243,9 @@ impl Verifier {
         mut reader: Reader<R>,
         mut judge: Judge,
         vouched: u64,
+        follower: Option<&mut Follower<'_>>,
     ) -> io::Result<Report> {
-        self.judge_blocks(&mut reader, &mut judge, vouched)?;
+        self.judge_blocks(&mut reader, &mut judge, vouched, follower)?;
         Ok(judge.finish(reader.place(), reader.ending()))
     }
 
@@ -189,16 +255,17 @@ impl Verifier {
         reader: &mut Reader<R>,
         judge: &mut Judge,
         vouched: u64,
+        follower: Option<&mut Follower<'_>>,
     ) -> io::Result<()> {
         #[cfg(feature = "std")]
         {
             let cores = || std::thread::available_parallelism().map_or(1, usize::from);
             let threads = if self.threads == 0 { cores() } else { self.threads };
             if threads > 1 {
-                return parallel::run(reader, judge, threads, vouched);
+                return parallel::run(reader, judge, threads, vouched, follower);
             }
         }
-        judge_in_turn(reader, judge, vouched)
+        judge_in_turn(reader, judge, vouched, follower)
     }
 }
 
@@ -207,6 +274,7 @@ fn judge_in_turn<R: Read>(
     reader: &mut Reader<R>,
     judge: &mut Judge,
     vouched: u64,
+    mut follower: Option<&mut Follower<'_>>,
 ) -> io::Result<()> {
     let chain_id = judge.chain.id();
     while !judge.stopped {
@@ -215,7 +283,7 @@ fn judge_in_turn<R: Read>(
             break;
         }
         let mut items = content::check(&block, &chain_id, &keys_of(judge), vouched);
-        judge.block(&block, &mut items);
+        judge.block(&block, &mut items, follower.as_deref_mut());
     }
     Ok(())
 }
@@ -223,4 +291,67 @@ fn judge_in_turn<R: Read>(
 fn keys_of(judge: &Judge) -> Keys {
     let keys = judge.chain.keyring().keys();
     keys.iter().map(|key| (key.public.id(), key.public.clone())).collect()
+}
+
+/// Turns judged frames into what a watcher sees.
+struct Watcher<'w, 'f> {
+    watch: &'w mut Watch<'f>,
+    /// Whether the first fault was shown.
+    told: bool,
+    /// Revocations shown.
+    revoked: u64,
+    ended: bool,
+}
+
+impl Watcher<'_, '_> {
+    fn follow(&mut self, passed: &Passed<'_>) -> ControlFlow<()> {
+        let flow = if passed.report.counts.is_empty() {
+            self.show(passed)
+        } else {
+            self.show_faults(passed)
+        };
+        self.ended |= flow.is_break();
+        flow
+    }
+
+    /// A frame without fault, parsed a second time, from the same bytes in memory: the parts of it that the content phase kept
+    /// are those that judging needs.
+    fn show(&mut self, passed: &Passed<'_>) -> ControlFlow<()> {
+        let Ok(frame) = passed.block.parse(passed.raw) else { return ControlFlow::Continue(()) };
+        match &frame {
+            Frame::Entry(written) => {
+                let Some(digest) = passed.digest else { return ControlFlow::Continue(()) };
+                let (fields, part) = (&written.fields, &written.part);
+                let item = projection::Item::new(passed.chain, fields, part).with_digest(digest);
+                (self.watch)(&Seen::Entry(Shown { item, written }))
+            }
+            Frame::Gap(gap) => (self.watch)(&Seen::Gap(gap)),
+            // While there is no fault the tree is known, and with it each of these was compared.
+            Frame::Checkpoint(checkpoint) => (self.watch)(&Seen::Stated(checkpoint.size())),
+            Frame::Seal(seal) => (self.watch)(&Seen::Stated(seal.state.size)),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn show_faults(&mut self, passed: &Passed<'_>) -> ControlFlow<()> {
+        if let Some(fault) = passed.report.faults.first().filter(|_| !self.told) {
+            self.told = true;
+            (self.watch)(&Seen::Fault(fault))?;
+        }
+        let revoked = passed.report.counts.get(&Code::KeyCompromised).copied().unwrap_or(0);
+        if revoked == self.revoked {
+            return ControlFlow::Continue(());
+        }
+        self.revoked = revoked;
+        let Ok(Frame::Entry(written)) = passed.block.parse(passed.raw) else {
+            return ControlFlow::Continue(());
+        };
+        let fields = &written.fields;
+        match Reserved::parse(&fields.event_type, &written.part, fields.sequence) {
+            Ok(Reserved::Revoke { trusted: Some(trusted), .. }) => {
+                (self.watch)(&Seen::Revoked(trusted.size))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
 }

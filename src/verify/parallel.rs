@@ -10,7 +10,7 @@ use std::thread;
 use crate::chainfile::{Block, Reader};
 use crate::digest::Digest;
 use crate::verify::content::{self, Item, Keys};
-use crate::verify::judge::Judge;
+use crate::verify::judge::{Follower, Judge};
 use crate::verify::{BLOCK_BYTES, BLOCK_FRAMES, judge_in_turn, keys_of};
 
 /// More threads than this wait for the one that judges.
@@ -41,6 +41,7 @@ pub(super) fn run<R: Read>(
     judge: &mut Judge,
     threads: usize,
     vouched: u64,
+    follower: Option<&mut Follower<'_>>,
 ) -> io::Result<()> {
     let chain_id = judge.chain.id();
     let (jobs, to_do) = channel::<Job>();
@@ -58,11 +59,11 @@ pub(super) fn run<R: Read>(
             started += 1;
         }
         if started == 0 {
-            return judge_in_turn(reader, judge, vouched);
+            return judge_in_turn(reader, judge, vouched, follower);
         }
         // Only the workers hold senders now: if all of them are gone, `recv` says so instead of waiting for ever.
         drop(report);
-        let outcome = feed(reader, judge, started, &jobs, &results);
+        let outcome = feed(reader, judge, started, follower, &jobs, &results);
         drop(jobs);
         outcome
     })
@@ -72,6 +73,7 @@ fn feed<R: Read>(
     reader: &mut Reader<R>,
     judge: &mut Judge,
     threads: usize,
+    mut follower: Option<&mut Follower<'_>>,
     jobs: &Sender<Job>,
     results: &Receiver<Outcome>,
 ) -> io::Result<()> {
@@ -103,7 +105,7 @@ fn feed<R: Read>(
         let done = results.recv().map_err(|_| gone())?.map_err(|()| gone())?;
         waiting.insert(done.number, done);
         while let Some(mut done) = waiting.remove(&judged) {
-            judge.block(&done.block, &mut done.items);
+            judge.block(&done.block, &mut done.items, follower.as_deref_mut());
             judged += 1;
         }
         if judge.chain.keyring().keys().len() != keys.len() {

@@ -246,6 +246,8 @@ pub struct Report {
     pub anchors: Vec<Anchored>,
     /// Entries whose signatures were taken on the word of a checkpoint.
     pub taken_on_word: u64,
+    /// Whether the event ids of all entries were compared with each other, as far as the file was judged.
+    pub unique: bool,
 }
 
 impl Report {
@@ -268,6 +270,7 @@ impl Report {
             predecessor: None,
             anchors: Vec::new(),
             taken_on_word: 0,
+            unique: false,
         }
     }
 

@@ -7,6 +7,7 @@ mod accepted;
 mod keys;
 mod refused;
 mod strict;
+mod unique;
 
 pub use accepted::every_kind;
 
@@ -19,9 +20,9 @@ use sigchain::digest::Digest;
 use sigchain::fault::Code;
 use sigchain::key::KeyId;
 use sigchain::text;
-use sigchain::verify::Anchors;
+use sigchain::verify::{Anchors, Report, Verifier};
 
-use crate::support::{anchored_to, found, verify};
+use crate::support::{anchored_to, found};
 
 /// One scenario.
 pub struct Vector {
@@ -29,6 +30,8 @@ pub struct Vector {
     pub comment: &'static str,
     pub expect: Expect,
     pub anchors: Anchors,
+    /// Whether all event ids are to be compared.
+    pub unique: bool,
     pub bytes: Vec<u8>,
 }
 
@@ -47,7 +50,8 @@ impl Vector {
         chain_id: Digest,
         bytes: Vec<u8>,
     ) -> Self {
-        Self { name, comment, expect: Expect::Intact, anchors: anchored_to(chain_id), bytes }
+        let anchors = anchored_to(chain_id);
+        Self { name, comment, expect: Expect::Intact, anchors, unique: false, bytes }
     }
 
     /// A refused file; no anchor is needed to see it.
@@ -58,11 +62,21 @@ impl Vector {
         bytes: Vec<u8>,
     ) -> Self {
         let expect = Expect::Fault(fault.0, fault.1);
-        Self { name, comment, expect, anchors: Anchors::default(), bytes }
+        Self { name, comment, expect, anchors: Anchors::default(), unique: false, bytes }
     }
 
     pub fn unvouched(self) -> Self {
         Self { expect: Expect::Unvouched, ..self }
+    }
+
+    pub fn unique(self) -> Self {
+        Self { unique: true, ..self }
+    }
+
+    /// The report of the library.
+    pub fn report(&self) -> Report {
+        let verifier = Verifier::new().anchored(self.anchors.clone()).unique(self.unique);
+        verifier.run(self.bytes.as_slice()).unwrap()
     }
 
     pub fn chain_id(mut self, id: Digest) -> Self {
@@ -101,6 +115,9 @@ impl Vector {
         for held in &self.anchors.checkpoints {
             head += &format!("checkpoint: {}\n", text::base64url(held.encode().as_bytes()));
         }
+        if self.unique {
+            head += "unique: yes\n";
+        }
         [head.as_bytes(), b"\n", &self.bytes].concat()
     }
 }
@@ -110,6 +127,7 @@ pub fn all() -> Vec<Vector> {
     vectors.extend(refused::all());
     vectors.extend(keys::all());
     vectors.extend(strict::all());
+    vectors.extend(unique::all());
     vectors
 }
 
@@ -143,7 +161,7 @@ fn vectors_are_what_is_kept() {
 fn each_vector_gets_its_verdict() {
     let mut wrong = Vec::new();
     for vector in all() {
-        let report = verify(&vector.bytes, &vector.anchors);
+        let report = vector.report();
         let wanted = match vector.expect {
             Expect::Intact | Expect::Unvouched => Vec::new(),
             Expect::Fault(code, sequence) => vec![(code, sequence)],
@@ -249,6 +267,7 @@ const CLAUSES: &[(&str, &[&str])] = &[
     ("[S-operators-1]", &["key-operators"]),
     ("[S-erase-1]", &["erasure-of-itself", "erasure-touching"]),
     ("[S-stamp-1]", &["stamp"]),
+    ("[S-unique-1]", &["event-id-twice", "event-id-twice-unique", "event-id-of-stray-unique"]),
     ("[S-succession-1]", &["succession"]),
     ("[S-tree-1]", &["genesis-only", "checkpoint-root"]),
     ("[S-tree-2]", &["gap-range", "gap-selection", "gap-hashes"]),

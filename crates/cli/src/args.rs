@@ -1,19 +1,29 @@
 //! Arguments, and the help that explains them.
 
+mod history;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use lexopt::{Arg, Parser};
 use sigchain::digest::Digest;
 
+use crate::args::history::{HELP_LOG, HELP_REPLAY, HELP_SHOW};
+use crate::bench::Wanted;
 use crate::trouble::Trouble;
+
+pub(crate) use crate::args::history::{LogOptions, ReplayOptions, ShowOptions};
 
 const HELP: &str = "\
 sigchain: a tamper-evident record of what software agents did
 
   sigchain verify FILE [OPTIONS]   is this file what was signed, whole and in order?
+  sigchain log FILE [OPTIONS]      one line for each entry
+  sigchain replay FILE [OPTIONS]   what the entries up to a point come to
+  sigchain show FILE POINT         all of one entry
+  sigchain bench [--json]          what this machine can do, and what a ledger does on it
   sigchain demo [--keep]           record a run, attack the record, see what is caught
-  sigchain help [verify|demo]      more about one of them
+  sigchain help [COMMAND]          more about one of them
   sigchain --version
 
 A verdict rests on something that you held before: a key, a chain id, a checkpoint. Without it a file can only be
@@ -42,6 +52,8 @@ Other:
   --allow-self-asserted   exit 0 if there is no fault and you gave nothing to tie the file to
   --json               one JSON object (spec/sigchain-report.schema.json) instead of text
   --threads N          as many as there are cores unless you say otherwise
+  --unique             compare all event ids: no two entries may have the same. Takes about 35 bytes of memory for each
+                       entry, 35 MB for a million; without it memory does not grow, and only approvals are compared
 
 Exit codes:
   0  intact, and tied to something that you held
@@ -63,15 +75,33 @@ rolls back copies of the record and shows what verification says to each. Needs 
 Exit code 0 if each attack was caught as expected, else 1.
 ";
 
+const HELP_BENCH: &str = "\
+sigchain bench [--json] [--dir DIR] [--quick]
+
+Measures what this machine can do by itself (sign on one core and on all, verify batches, write and sync) and, beside it in the
+same run, what a ledger does, with the ratios. Ledgers are in memory and the keys are thrown away; takes about half a minute.
+
+  --json      one JSON object instead of a table
+  --dir DIR   where the disk is measured; the directory for temporary files unless you say otherwise
+  --quick     a tenth of the time and one round: to see that it works, not to rely on
+
+Exit code 0 if it was measured, whatever the figures.
+";
+
 pub(crate) enum Command {
+    Bench(Wanted),
     Demo { keep: bool },
     Help(&'static str),
+    Log(LogOptions),
+    Replay(Box<ReplayOptions>),
+    Show(ShowOptions),
     Verify(Box<Options>),
     Version,
 }
 
 /// What `verify` was asked to do.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag of the call")]
 pub(crate) struct Options {
     pub(crate) file: PathBuf,
     pub(crate) keys: Vec<OsString>,
@@ -81,6 +111,7 @@ pub(crate) struct Options {
     pub(crate) allow_self_asserted: bool,
     pub(crate) resume: bool,
     pub(crate) threads: usize,
+    pub(crate) unique: bool,
     pub(crate) against: Option<PathBuf>,
     pub(crate) fork_proof: Option<PathBuf>,
 }
@@ -97,12 +128,16 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, Trouble> {
         Arg::Long("help") | Arg::Short('h') => Ok(Command::Help(HELP)),
         Arg::Long("version") | Arg::Short('V') => Ok(Command::Version),
         Arg::Value(command) => match command.to_str() {
+            Some("bench") => bench(parser),
             Some("demo") => demo(parser),
             Some("help") => help(&mut parser),
+            Some("log") => history::log(parser),
+            Some("replay") => history::replay(parser),
+            Some("show") => history::show(parser),
             Some("verify") => verify(parser),
             _ => Err(Trouble::usage(
                 format!("there is no command \"{}\"", command.to_string_lossy()),
-                "verify, demo or help",
+                "verify, log, replay, show, bench, demo or help",
             )),
         },
         other => Err(other.unexpected().into()),
@@ -114,14 +149,32 @@ fn help(parser: &mut Parser) -> Result<Command, Trouble> {
         None => Ok(Command::Help(HELP)),
         Some(Arg::Value(topic)) => match topic.to_str() {
             Some("verify") => Ok(Command::Help(HELP_VERIFY)),
+            Some("bench") => Ok(Command::Help(HELP_BENCH)),
             Some("demo") => Ok(Command::Help(HELP_DEMO)),
+            Some("log") => Ok(Command::Help(HELP_LOG)),
+            Some("replay") => Ok(Command::Help(HELP_REPLAY)),
+            Some("show") => Ok(Command::Help(HELP_SHOW)),
             _ => Err(Trouble::usage(
                 format!("there is no help about \"{}\"", topic.to_string_lossy()),
-                "help about verify or demo",
+                "help about verify, log, replay, show, bench or demo",
             )),
         },
         Some(other) => Err(other.unexpected().into()),
     }
+}
+
+fn bench(mut parser: Parser) -> Result<Command, Trouble> {
+    let mut wanted = Wanted::default();
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("dir") => once(&mut wanted.folder, parser.value()?, "--dir")?,
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(HELP_BENCH)),
+            Arg::Long("json") => wanted.json = true,
+            Arg::Long("quick") => wanted.quick = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Command::Bench(wanted))
 }
 
 fn demo(mut parser: Parser) -> Result<Command, Trouble> {
@@ -153,6 +206,7 @@ fn verify(mut parser: Parser) -> Result<Command, Trouble> {
             Arg::Long("key") => options.keys.push(parser.value()?),
             Arg::Long("resume") => options.resume = true,
             Arg::Long("threads") => options.threads = threads(&parser.value()?)?,
+            Arg::Long("unique") => options.unique = true,
             Arg::Value(value) => once(&mut file, value, "FILE")?,
             other => return Err(other.unexpected().into()),
         }

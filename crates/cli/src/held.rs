@@ -6,7 +6,6 @@ use std::path::Path;
 use sigchain::checkpoint::{self, Checkpoint, NOTE_MAX};
 use sigchain::digest::Digest;
 use sigchain::key::{KeyId, PublicKey};
-use sigchain::text;
 use sigchain::verify::Anchors;
 
 use crate::args::Options;
@@ -15,10 +14,6 @@ use crate::trouble::Trouble;
 
 /// Bytes of a public key file; a PEM has 113, a vkey some 200.
 const KEY_FILE_MAX: usize = 4096;
-/// What stands before the 32 bytes of an Ed25519 key in an SPKI: two sequences, the OID 1.3.101.112, a bit string.
-pub(crate) const SPKI: [u8; 12] =
-    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-
 /// A key that the user named.
 #[derive(Debug)]
 pub(crate) struct HeldKey {
@@ -77,7 +72,7 @@ fn key(given: &OsStr) -> Result<HeldKey, Trouble> {
         if let Some(id) = KeyId::parse(text) {
             return Ok(HeldKey { id, public: None, origin: None });
         }
-        if let Some(key) = parse_vkey(text) {
+        if let Some(key) = vkey(text) {
             return key.map_err(|found| unparsable(text, found));
         }
     }
@@ -87,8 +82,8 @@ fn key(given: &OsStr) -> Result<HeldKey, Trouble> {
     })?;
     let parsed = std::str::from_utf8(&bytes).map_err(|_| "bytes that are no text");
     let parsed = parsed.and_then(|text| {
-        parse_vkey(text.trim_end()).unwrap_or_else(|| {
-            let public = parse_pem(text)?;
+        vkey(text.trim_end()).unwrap_or_else(|| {
+            let public = PublicKey::from_pem(text).map_err(|error| error.found())?;
             Ok(HeldKey { id: public.id(), public: Some(public), origin: None })
         })
     });
@@ -103,83 +98,12 @@ fn unparsable(name: &str, found: &str) -> Trouble {
     )
 }
 
-/// A key from what a PEM or vkey holds. One on which verifiers disagree is none.
-fn public_key(bytes: &[u8]) -> Result<PublicKey, &'static str> {
-    let bytes = <&[u8; 32]>::try_from(bytes).map_err(|_| "a key of another length")?;
-    PublicKey::from_bytes(bytes).map_err(|_| "a key on whose signatures verifiers disagree")
-}
-
 /// `None` if it does not look like a vkey at all.
-fn parse_vkey(text: &str) -> Option<Result<HeldKey, &'static str>> {
-    let (origin, rest) = text.split_once('+')?;
-    let (hash, data) = rest.split_once('+')?;
-    text::parse_hex::<4>(hash)?;
-    let bytes = text::parse_base64(data)?;
-    let parsed = match bytes.split_first() {
-        Some((0x01, bytes)) => public_key(bytes),
-        _ => Err("a vkey of another algorithm"),
+fn vkey(text: &str) -> Option<Result<HeldKey, &'static str>> {
+    let held = |(origin, public): (String, PublicKey)| HeldKey {
+        id: public.id(),
+        public: Some(public),
+        origin: Some(origin),
     };
-    Some(parsed.and_then(|public| {
-        // The four bytes of hash bind name and key; a vkey that was pieced together does not come out the same.
-        if checkpoint::vkey(origin, &public) != text {
-            return Err("a vkey whose hash is of another name or key");
-        }
-        Ok(HeldKey { id: public.id(), public: Some(public), origin: Some(origin.to_owned()) })
-    }))
-}
-
-fn parse_pem(text: &str) -> Result<PublicKey, &'static str> {
-    if text.contains("PRIVATE KEY-----") {
-        return Err("a private key, which no verifier needs");
-    }
-    let mut lines = text.lines().map(str::trim_end).skip_while(|line| line.is_empty());
-    if lines.next() != Some("-----BEGIN PUBLIC KEY-----") {
-        return Err("another first line");
-    }
-    let mut base64 = String::new();
-    loop {
-        match lines.next() {
-            Some("-----END PUBLIC KEY-----") => break,
-            Some(line) => base64.push_str(line),
-            None => return Err("no end line"),
-        }
-    }
-    if lines.any(|line| !line.is_empty()) {
-        return Err("more than one key");
-    }
-    let der = text::parse_base64(&base64).ok_or("text that is no base64")?;
-    public_key(der.strip_prefix(&SPKI).ok_or("a key of another algorithm")?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use sigchain::key::SigningKey;
-
-    fn pem(bytes: &[u8]) -> String {
-        let der = [&SPKI[..], bytes].concat();
-        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", text::base64(&der))
-    }
-
-    #[test]
-    fn pem_is_the_44_bytes_and_nothing_else() {
-        let key = SigningKey::from_seed(&[7; 32]).unwrap();
-        let good = pem(key.public().as_bytes());
-        assert_eq!(parse_pem(&good).unwrap().id(), key.id());
-        assert_eq!(parse_pem(&good.replace('\n', "\r\n")).unwrap().id(), key.id());
-        assert!(parse_pem(&pem(&[0; 32])).is_err(), "small order");
-        assert!(parse_pem(&pem(&[1; 31])).is_err());
-        assert!(parse_pem(&good.repeat(2)).is_err());
-        assert!(parse_pem(good.trim_end_matches("-----\n")).is_err());
-        assert!(parse_pem(&key.to_pem().unwrap()).is_err(), "a private key");
-    }
-
-    #[test]
-    fn a_vkey_binds_its_name() {
-        let key = SigningKey::from_seed(&[7; 32]).unwrap();
-        let vkey = checkpoint::vkey("example.org/x", key.public());
-        assert_eq!(parse_vkey(&vkey).unwrap().unwrap().id, key.id());
-        assert!(parse_vkey(&vkey.replace("/x", "/y")).unwrap().is_err());
-        assert!(parse_vkey("a+b.pem").is_none());
-    }
+    Some(checkpoint::parse_vkey(text)?.map(held).map_err(|error| error.found()))
 }

@@ -1,8 +1,10 @@
 //! The program `sigchain`: verifies chains, and shows what verification catches.
 
 mod args;
+mod bench;
 mod demo;
 mod held;
+mod history;
 mod input;
 mod out;
 mod trouble;
@@ -25,8 +27,12 @@ fn main() -> ExitCode {
 
 fn run() -> Result<u8, Trouble> {
     match args::parse(lexopt::Parser::from_env())? {
+        Command::Bench(wanted) => bench::run(&wanted),
         Command::Demo { keep } => demo::run(keep),
         Command::Help(text) => out::print(text).map(|()| 0),
+        Command::Log(options) => history::log(&options),
+        Command::Replay(options) => history::replay(&options),
+        Command::Show(options) => history::show(&options),
         Command::Verify(options) => verify::run(&options),
         Command::Version => {
             let version = env!("CARGO_PKG_VERSION");

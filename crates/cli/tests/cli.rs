@@ -152,6 +152,7 @@ fn wrong_calls_are_2() {
         &["verify", "-", "--against", "x"],
         &["verify", "x", "--against", "-"],
         &["verify", "held.checkpoint", "--key", "00112233445566778899aabbccddeeff"],
+        &["verify", "held.checkpoint", "--unique"],
         &["bogus"],
         &["--bogus"],
         &["demo", "x"],
@@ -237,6 +238,27 @@ fn resuming_says_what_it_took_on_word() {
     assert_eq!(json(&args, 0)["taken_on_word"], 9);
     let attacked = ["verify", "attack-2.sigchain", "--checkpoint", "held.checkpoint", "--resume"];
     expect(&attacked, 1, &["SIGNATURE"]);
+}
+
+/// [S-unique-1] [S-unique-3] Whether event ids were compared is said in either case, in words and in JSON.
+#[test]
+fn event_ids_are_compared_if_that_is_asked_for() {
+    let vector = include_bytes!("../../../spec/vectors/event-id-twice");
+    let at = vector.windows(2).position(|pair| pair == b"\n\n").unwrap();
+    fs::write(demo_file("twice.sigchain"), &vector[at + 2..]).unwrap();
+    let plain = ["verify", "twice.sigchain", "--allow-self-asserted"];
+    expect(&plain, 0, &["event ids: not compared", "--unique"]);
+    assert_eq!(json(&plain, 0)["unique"], false);
+    let asked = ["verify", "twice.sigchain", "--allow-self-asserted", "--unique"];
+    expect(&asked, 1, &["EVENT_ID (chain)", "1 entry has that of an entry before it"]);
+    let value = json(&asked, 1);
+    assert_eq!(value["unique"], true);
+    assert_eq!(value["faults"][0]["code"], "EVENT_ID");
+    assert_eq!(value["faults"][0]["sequence"], 4);
+    let whole = ["verify", "run.sigchain", "--checkpoint", "held.checkpoint", "--unique"];
+    expect(&whole, 0, &["intact: 14 entries", "no two of the entries that were judged"]);
+    assert_eq!(json(&whole, 0)["unique"], true);
+    assert_eq!(json(&["verify", "checkpoint-key.pem", "--unique"], 4)["unique"], false);
 }
 
 #[test]

@@ -7,5 +7,6 @@
 )]
 
 mod cli;
+mod history;
 mod memory;
 mod schema;

@@ -125,8 +125,7 @@ impl Desk<'_> {
     }
 
     fn forge(&self, outsider: &Keys) -> Outcome<Vec<u8>> {
-        let written =
-            self.run.whole.next(run::false_refund("agent:planner")?, 1000, &outsider.entry)?;
+        let written = self.run.whole.next(run::false_refund("agent:planner")?, &outsider.entry)?;
         let mut frames = self.frames.clone();
         let trailer = frames.len().saturating_sub(1);
         frames.insert(trailer, Frame::Entry(Box::new(written)));

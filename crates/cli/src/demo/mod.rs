@@ -12,14 +12,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sigchain::chainfile::Form;
 use sigchain::checkpoint;
 use sigchain::frame::Frame;
-use sigchain::key::PublicKey;
 use sigchain::text;
 use sigchain::verify::{Anchors, Report, Verdict, Verifier};
 
 use crate::demo::attacks::Attack;
 use crate::demo::recorder::{Keys, Outcome};
 use crate::demo::run::Run;
-use crate::held::SPKI;
 use crate::out::{self, grouped};
 use crate::trouble::Trouble;
 
@@ -100,13 +98,8 @@ fn write_files(directory: &Directory, run: &Run, keys: &Keys) -> Outcome<()> {
     directory.write("run.sigchain", &run.whole.file(Form::ChainFile, &keys.checkpoint)?)?;
     directory.write("run.jsonl", &run.whole.file(Form::JsonLines, &keys.checkpoint)?)?;
     directory.write("held.checkpoint", run.held.encode().as_bytes())?;
-    directory.write("checkpoint-key.pem", pem(public).as_bytes())?;
-    directory.write("checkpoint-key.vkey", checkpoint::vkey(&run.whole.origin(), public).as_bytes())
-}
-
-fn pem(key: &PublicKey) -> String {
-    let der = text::base64(&[&SPKI[..], key.as_bytes()].concat());
-    format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n")
+    directory.write("checkpoint-key.pem", public.to_pem().as_bytes())?;
+    directory.write("checkpoint-key.vkey", checkpoint::vkey(run.whole.origin(), public).as_bytes())
 }
 
 fn describe(out: &mut String, run: &Run) -> Outcome<()> {

@@ -1,19 +1,24 @@
-//! A recorder as small as one can be: links, signs and keeps. A ledger does the same, and survives power cuts besides.
+//! The ledger that records the run, with a clock that does not make anybody wait, and the frames of what it recorded: what
+//! the attackers work on.
 
 use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-use sigchain::chain::{Candidate, Chain, Link};
 use sigchain::chainfile::{self, Form, MAGIC, Writer};
 use sigchain::checkpoint::Checkpoint;
+use sigchain::clock::Time;
 use sigchain::digest::Digest;
 use sigchain::entry::{Linked, Place};
 use sigchain::event::Event;
 use sigchain::frame::{Frame, Summary, Trailer, VERSION, Written};
 use sigchain::id::EventId;
-use sigchain::key::{Role, SigningKey};
+use sigchain::key::SigningKey;
+use sigchain::ledger::{Genesis, Ledger, Options};
 use sigchain::payload::Part;
-use sigchain::reserved::{KeyRecord, Reserved};
 use sigchain::stamp::Stamp;
+use sigchain::store::{Memory, Store as _, Stored};
 use sigchain::tree::{self, Frontier};
 
 /// Whatever keeps the demonstration from going on; none of it can be the user's doing.
@@ -36,167 +41,198 @@ impl Keys {
     }
 }
 
-/// A chain, and the frames of a file of it.
-#[derive(Clone)]
-pub(super) struct Recorder {
-    chain: Chain,
-    tree: Frontier,
-    frames: Vec<Frame<'static>>,
-    micros: i64,
+/// Time that passes when it is told to: the agent thinks for seconds, the demonstration does not.
+#[derive(Debug)]
+struct Told {
+    start: i64,
+    micros: AtomicI64,
 }
 
-fn random<const N: usize>() -> Outcome<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn event_id(micros: i64) -> Outcome<EventId> {
-    Ok(EventId::new(u64::try_from(micros / 1000)?, random()?))
-}
-
-/// Links and signs an event.
-fn seal(event: Event, id: EventId, place: &Place, key: &SigningKey) -> Outcome<Written<'static>> {
-    let mut salts = Vec::new();
-    for _ in 0..event.payload_ref().leaves() {
-        salts.push(random()?);
+impl Told {
+    fn pass(&self, micros: i64) {
+        self.micros.fetch_add(micros, Ordering::SeqCst);
     }
-    let mut salts = salts.into_iter();
-    let part = event.payload_ref().clone().salted(|| salts.next().unwrap_or_default());
-    let commitment = part.commitment().ok_or("a payload without commitment")?;
-    let linked = Linked::new(event, id, commitment, place);
-    let entry = linked.sign(key).ok_or("a key that is not the one of the place")?;
-    Ok(Written::new(0, entry, part))
+}
+
+impl Time for Told {
+    fn wall(&self) -> i64 {
+        self.micros.load(Ordering::SeqCst)
+    }
+
+    fn elapsed(&self) -> u64 {
+        let micros = self.wall().saturating_sub(self.start);
+        u64::try_from(micros).unwrap_or(0).saturating_mul(1000)
+    }
+}
+
+/// What was recorded so far: the frames of a file of it.
+#[derive(Clone)]
+pub(super) struct Record {
+    chain_id: Digest,
+    origin: String,
+    frames: Vec<Frame<'static>>,
+}
+
+/// A ledger at work.
+pub(super) struct Recorder {
+    ledger: Ledger,
+    time: Arc<Told>,
+    record: Record,
 }
 
 impl Recorder {
-    /// Begins a chain with its genesis.
-    pub(super) fn begin(name: &str, keys: &Keys, micros: i64) -> Outcome<Self> {
-        let id = event_id(micros)?;
-        let record = |key, role| KeyRecord::new(key, role, &Digest::ZERO, id);
-        let genesis = Reserved::Genesis {
-            approvals: Vec::new(),
-            keys: vec![
-                record(&keys.entry, Role::Entry),
-                record(&keys.checkpoint, Role::Checkpoint),
-            ],
-            name: name.to_owned(),
-            operators: vec![keys.operator.public().operator_hash()],
-            predecessor: None,
-        };
-        let place = Place {
-            chain_id: Digest::ZERO,
-            prior_hash: Digest::ZERO,
-            sequence: 0,
-            stamp: stamp(micros)?,
-            signer: keys.entry.id(),
-        };
-        let written = seal(genesis.event("sigchain")?, id, &place, &keys.entry)?;
-        let digest = written.fields.digest(&Digest::ZERO);
-        let link = Link::new(&written.fields, digest);
-        let chain = Chain::begin(&link, &genesis).map_err(|misfit| misfit.to_string())?;
-        let mut tree = Frontier::new();
-        tree.push(tree::leaf_hash(&digest, &written.signature));
-        let header = Frame::Header { version: VERSION, chain_id: digest };
-        let frames = vec![header, Frame::Entry(Box::new(written))];
-        Ok(Self { chain, tree, frames, micros })
+    /// Begins a chain.
+    pub(super) fn begin(name: &str, keys: &Keys, start: i64) -> Outcome<Self> {
+        let genesis = Genesis::new(name, keys.entry.clone())
+            .checkpoints(keys.checkpoint.clone())
+            .operator(keys.operator.public());
+        let time = Arc::new(Told { start, micros: AtomicI64::new(start) });
+        let options = Options::new().time(Arc::<Told>::clone(&time));
+        Self::over(Ledger::create(Memory::new(), genesis, options)?, time, Vec::new())
     }
 
+    /// Goes on with a copy of what was recorded: what a thief of the entry key can do.
+    pub(super) fn steal(record: &Record, key: &SigningKey) -> Outcome<Self> {
+        let store = Memory::new();
+        let mut last = Stamp::new(0);
+        for frame in &record.frames {
+            if let Frame::Entry(written) = frame {
+                let (fields, left) = (&written.fields, written.left);
+                let (head, body) = chainfile::encode(frame)?;
+                let stored = Stored::new(fields.sequence, fields.event_id, left, head, body);
+                store.commit(&[stored])?;
+                last = fields.system_time;
+            }
+        }
+        let start = last.micros();
+        let time = Arc::new(Told { start, micros: AtomicI64::new(start) });
+        let options = Options::new().time(Arc::<Told>::clone(&time));
+        let ledger = Ledger::open(store, key.clone(), options)?;
+        Self::over(ledger, time, record.frames.clone())
+    }
+
+    fn over(ledger: Ledger, time: Arc<Told>, frames: Vec<Frame<'static>>) -> Outcome<Self> {
+        let record = Record { chain_id: ledger.chain_id(), origin: ledger.origin(), frames };
+        let mut recorder = Self { ledger, time, record };
+        if recorder.record.frames.is_empty() {
+            let chain_id = recorder.record.chain_id;
+            recorder.record.frames.push(Frame::Header { version: VERSION, chain_id });
+        }
+        recorder.follow()?;
+        Ok(recorder)
+    }
+
+    /// Takes what has been recorded into the frames.
+    fn follow(&mut self) -> Outcome<()> {
+        for sequence in self.record.size()..=self.ledger.head().sequence {
+            let written = self.ledger.entry(sequence)?.ok_or("a ledger without its own entry")?;
+            self.record.frames.push(Frame::Entry(Box::new(written)));
+        }
+        Ok(())
+    }
+
+    /// Records an event, `after` microseconds later. Returns its id, so that others can name it as their cause.
+    pub(super) fn record(&mut self, event: Event, after: i64) -> Outcome<EventId> {
+        self.time.pass(after);
+        let receipt = self.ledger.append(event)?;
+        self.follow()?;
+        Ok(receipt.event_id)
+    }
+
+    /// A checkpoint over all entries so far; it goes into the file, and a copy to whoever wants to hold one.
+    pub(super) fn checkpoint(&mut self) -> Outcome<Checkpoint> {
+        let checkpoint = self.ledger.checkpoint()?;
+        self.record.frames.push(Frame::Checkpoint(checkpoint.clone()));
+        Ok(checkpoint)
+    }
+
+    /// What was recorded so far.
+    pub(super) fn so_far(&self) -> Record {
+        self.record.clone()
+    }
+
+    /// Closes the ledger and gives all that was recorded.
+    pub(super) fn finish(self) -> Outcome<Record> {
+        self.ledger.close(Duration::from_secs(10))?;
+        Ok(self.record)
+    }
+}
+
+impl Record {
     pub(super) fn chain_id(&self) -> Digest {
-        self.chain.id()
+        self.chain_id
     }
 
-    pub(super) fn size(&self) -> u64 {
-        self.chain.size()
-    }
-
-    pub(super) fn origin(&self) -> String {
-        self.chain.origin()
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
     }
 
     pub(super) fn frames(&self) -> &[Frame<'static>] {
         &self.frames
     }
 
-    /// The next entry, `after` microseconds later, signed but not yet part of the chain.
-    pub(super) fn next(
-        &self,
-        event: Event,
-        after: i64,
-        key: &SigningKey,
-    ) -> Outcome<Written<'static>> {
-        let micros = self.micros.saturating_add(after);
-        let head = self.chain.head().ok_or("a chain without head")?;
+    fn entries(&self) -> impl Iterator<Item = &Written<'static>> {
+        self.frames.iter().filter_map(|frame| match frame {
+            Frame::Entry(written) => Some(&**written),
+            _ => None,
+        })
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.entries().last().map_or(0, |written| written.fields.sequence + 1)
+    }
+
+    /// An entry that would come next, by whoever has this key; it never comes near the ledger.
+    pub(super) fn next(&self, event: Event, key: &SigningKey) -> Outcome<Written<'static>> {
+        let last = self.entries().last().ok_or("a record without entries")?;
+        let (mut salt, mut id) = ([0; 16], [0; 10]);
+        getrandom::fill(&mut salt)?;
+        getrandom::fill(&mut id)?;
+        let part = event.payload_ref().clone().salted(|| salt);
+        let commitment = part.commitment().ok_or("a payload without commitment")?;
         let place = Place {
-            chain_id: self.chain.id(),
-            prior_hash: head.digest,
-            sequence: self.chain.size(),
-            stamp: stamp(micros)?,
+            chain_id: self.chain_id,
+            prior_hash: last.entry(&self.chain_id).digest(),
+            sequence: self.size(),
+            stamp: Stamp::new(last.fields.system_time.as_u64() + 1),
             signer: key.id(),
         };
-        seal(event, event_id(micros)?, &place, key)
+        let millis = u64::try_from(place.stamp.micros() / 1000)?;
+        let linked = Linked::new(event, EventId::new(millis, id), commitment, &place);
+        let entry = linked.sign(key).ok_or("a key that is not the one of the place")?;
+        Ok(Written::new(0, entry, part))
     }
 
-    /// Records an event. Returns its id, so that others can name it as their cause.
-    pub(super) fn record(
-        &mut self,
-        event: Event,
-        after: i64,
-        key: &SigningKey,
-    ) -> Outcome<EventId> {
-        let written = self.next(event, after, key)?;
-        let digest = written.fields.digest(&self.chain.id());
-        let link = Link::new(&written.fields, digest);
-        // The same rules that a verifier applies: nothing is recorded that verification would refuse.
-        let candidate = Candidate { link, reserved: None, root: None };
-        self.chain.admit(&candidate).map_err(|misfit| misfit.to_string())?;
-        self.tree.push(tree::leaf_hash(&digest, &written.signature));
-        self.micros = self.micros.saturating_add(after);
-        let id = written.fields.event_id;
-        self.frames.push(Frame::Entry(Box::new(written)));
-        Ok(id)
-    }
-
-    /// A checkpoint over all entries so far; it goes into the file, and a copy to whoever wants to hold one.
-    pub(super) fn checkpoint(&mut self, key: &SigningKey) -> Checkpoint {
-        let checkpoint = self.summary(key);
-        self.frames.push(Frame::Checkpoint(checkpoint.clone()));
-        checkpoint
-    }
-
-    fn summary(&self, key: &SigningKey) -> Checkpoint {
-        Checkpoint::sign(&self.chain.origin(), self.chain.size(), self.tree.root(), key)
-    }
-
-    /// The frame that ends a file of what is there so far; unsigned without a key.
+    /// The frame that ends a file of what is there; unsigned without a key.
     pub(super) fn trailer(&self, key: Option<&SigningKey>) -> Outcome<Frame<'static>> {
-        let (size, root) = (self.chain.size(), self.tree.root());
-        let summary =
-            key.map_or(Summary::Unsigned { size, root }, |key| Summary::Signed(self.summary(key)));
+        let mut tree = Frontier::new();
+        for written in self.entries() {
+            let digest = written.entry(&self.chain_id).digest();
+            tree.push(tree::leaf_hash(&digest, &written.signature));
+        }
+        let (size, root) = (tree.size(), tree.root());
+        let summary = key.map_or(Summary::Unsigned { size, root }, |key| {
+            Summary::Signed(Checkpoint::sign(&self.origin, size, root, key))
+        });
         let frames = u64::try_from(self.frames.len())?;
         Ok(Frame::Trailer(Trailer::new(frames, summary)))
     }
 
     /// A whole file, by the library's own writer.
     pub(super) fn file(&self, form: Form, key: &SigningKey) -> Outcome<Vec<u8>> {
-        let id = self.chain.id();
-        let mut writer = Writer::new(Vec::new(), form, id)?;
+        let mut writer = Writer::new(Vec::new(), form, self.chain_id)?;
         for frame in &self.frames {
             match frame {
                 Frame::Checkpoint(checkpoint) => writer.checkpoint(checkpoint.clone())?,
                 Frame::Entry(written) => {
-                    let chain = if written.fields.sequence == 0 { Digest::ZERO } else { id };
-                    writer.entry(written.left, written.entry(&chain), written.part.clone())?;
+                    let entry = written.entry(&self.chain_id);
+                    writer.entry(written.left, entry, written.part.clone())?;
                 }
                 _ => {}
             }
         }
-        Ok(writer.finish_signed(&self.chain.origin(), key)?)
+        Ok(writer.finish_signed(&self.origin, key)?)
     }
-}
-
-fn stamp(micros: i64) -> Outcome<Stamp> {
-    Ok(Stamp::from_micros(micros).ok_or("a clock before 1970 or after 2106")?)
 }
 
 /// A chain file of any frames, with the CRCs that fit them: what somebody with an editor for the format can make.

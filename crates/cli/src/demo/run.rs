@@ -5,7 +5,7 @@ use sigchain::event::Event;
 use sigchain::id::EventId;
 use sigchain::payload::Payload;
 
-use crate::demo::recorder::{Keys, Outcome, Recorder};
+use crate::demo::recorder::{Keys, Outcome, Record, Recorder};
 
 /// The name that the chain has in its genesis.
 pub(super) const NAME: &str = "example.org/agents";
@@ -55,11 +55,11 @@ const LATE: [Step; 4] = [
 
 /// What was recorded, and what was put aside on the way.
 pub(super) struct Run {
-    pub(super) whole: Recorder,
+    pub(super) whole: Record,
     /// The same chain when it had 6 entries, as somebody may have kept it.
-    pub(super) early: Recorder,
+    pub(super) early: Record,
     /// Just before the refund.
-    pub(super) before_refund: Recorder,
+    pub(super) before_refund: Record,
     /// The checkpoint of 10 entries that was kept elsewhere.
     pub(super) held: Checkpoint,
 }
@@ -67,30 +67,25 @@ pub(super) struct Run {
 pub(super) fn play(keys: &Keys, start: i64) -> Outcome<Run> {
     let mut recorder = Recorder::begin(NAME, keys, start)?;
     let mut cause = None;
-    steps(&mut recorder, &mut cause, &EARLY, keys)?;
-    let early = recorder.clone();
-    recorder.checkpoint(&keys.checkpoint);
+    steps(&mut recorder, &mut cause, &EARLY)?;
+    let early = recorder.so_far();
+    recorder.checkpoint()?;
     let (before, refund) = MIDDLE.split_at(2);
-    steps(&mut recorder, &mut cause, before, keys)?;
-    let before_refund = recorder.clone();
-    steps(&mut recorder, &mut cause, refund, keys)?;
-    let held = recorder.checkpoint(&keys.checkpoint);
-    steps(&mut recorder, &mut cause, &LATE, keys)?;
-    Ok(Run { whole: recorder, early, before_refund, held })
+    steps(&mut recorder, &mut cause, before)?;
+    let before_refund = recorder.so_far();
+    steps(&mut recorder, &mut cause, refund)?;
+    let held = recorder.checkpoint()?;
+    steps(&mut recorder, &mut cause, &LATE)?;
+    Ok(Run { whole: recorder.finish()?, early, before_refund, held })
 }
 
-fn steps(
-    recorder: &mut Recorder,
-    cause: &mut Option<EventId>,
-    steps: &[Step],
-    keys: &Keys,
-) -> Outcome<()> {
+fn steps(recorder: &mut Recorder, cause: &mut Option<EventId>, steps: &[Step]) -> Outcome<()> {
     for (actor, kind, payload, after) in steps {
         let mut event = event(actor, kind, payload)?.episode("run-7")?;
         if let Some(cause) = *cause {
             event = event.caused_by(cause);
         }
-        *cause = Some(recorder.record(event, *after, &keys.entry)?);
+        *cause = Some(recorder.record(event, *after)?);
     }
     Ok(())
 }
@@ -106,10 +101,10 @@ pub(super) fn false_refund(actor: &str) -> Outcome<Event> {
 }
 
 /// History rewritten by one who has the entry key: the same chain up to the refund, then another story.
-pub(super) fn rewrite(run: &Run, keys: &Keys) -> Outcome<Recorder> {
-    let mut recorder = run.before_refund.clone();
-    let mut cause = Some(recorder.record(false_refund(AGENT)?, SECOND / 10, &keys.entry)?);
+pub(super) fn rewrite(run: &Run, keys: &Keys) -> Outcome<Record> {
+    let mut recorder = Recorder::steal(&run.before_refund, &keys.entry)?;
+    let mut cause = Some(recorder.record(false_refund(AGENT)?, SECOND / 10)?);
     let later = MIDDLE.iter().skip(3).chain(&LATE).copied().collect::<Vec<_>>();
-    steps(&mut recorder, &mut cause, &later, keys)?;
-    Ok(recorder)
+    steps(&mut recorder, &mut cause, &later)?;
+    recorder.finish()
 }

@@ -71,7 +71,8 @@ pub(super) fn run(options: &Options, held: &Held, input: Input) -> Result<u8, Tr
 
 fn judge(options: &Options, held: &Held, input: Input) -> Result<Report, Trouble> {
     let name = input.name().to_owned();
-    let verifier = Verifier::new().anchored(held.anchors()).threads(options.threads);
+    let verifier = Verifier::new().anchored(held.anchors());
+    let verifier = verifier.threads(options.threads).unique(options.unique);
     let report = if options.resume {
         File::open(&options.file).and_then(|file| verifier.run_resuming(file))
     } else {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use sigchain::chainfile::Form;
-use sigchain::fault::{Fault, Phase};
+use sigchain::fault::{Code, Fault, Phase};
 use sigchain::key::Role;
 use sigchain::verify::{Anchor, End, Report, Verdict};
 
@@ -202,7 +202,20 @@ fn details(text: &mut String, report: &Report) -> fmt::Result {
             safe(&before.statement)
         )?;
     }
+    writeln!(text, "  event ids: {}", event_ids(report))?;
     writeln!(text, "  ends {}{}", end(report), attachments(report))
+}
+
+/// Whether any occurs twice, and whether that was looked at.
+fn event_ids(report: &Report) -> String {
+    if !report.unique {
+        return "not compared, those of approved entries aside; --unique compares all".to_owned();
+    }
+    match report.counts.get(&Code::EventId).copied().unwrap_or(0) {
+        0 => "no two of the entries that were judged have the same".to_owned(),
+        1 => "1 entry has that of an entry before it".to_owned(),
+        n => format!("{} entries have that of an entry before them", grouped(n)),
+    }
 }
 
 fn end(report: &Report) -> &'static str {

@@ -57,7 +57,7 @@ impl Answer<'_> {
             ("present", p.present.into()),
             ("withheld", p.withheld.into()),
         ];
-        let pairs: [(&str, Value); 23] = [
+        let pairs: [(&str, Value); 24] = [
             ("against", Value::Null),
             (
                 "anchors",
@@ -83,6 +83,7 @@ impl Answer<'_> {
             ("taken_on_word", 0.into()),
             ("total", total.into()),
             ("trailer", "none".into()),
+            ("unique", false.into()),
             ("verdict", self.verdict.as_str().into()),
         ];
         pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
@@ -128,7 +129,7 @@ fn fill(map: &mut Map<String, Value>, report: &Report) {
         End::Unsigned => "unsigned",
         End::Open | _ => "none",
     };
-    let pairs: [(&str, Value); 8] = [
+    let pairs: [(&str, Value); 9] = [
         ("attachments", Value::Object(attachments)),
         ("attachments_other", report.attachments_other.into()),
         ("gaps", of_gaps(&report.gaps)),
@@ -137,6 +138,7 @@ fn fill(map: &mut Map<String, Value>, report: &Report) {
         ("resolved", resolved.collect()),
         ("taken_on_word", report.taken_on_word.into()),
         ("trailer", trailer.into()),
+        ("unique", report.unique.into()),
     ];
     for (key, value) in pairs {
         map.insert(key.to_owned(), value);

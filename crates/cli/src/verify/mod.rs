@@ -25,8 +25,8 @@ pub(crate) fn run(options: &Options) -> Result<u8, Trouble> {
     match input.kind() {
         Kind::Chain => chain::run(options, &held, input),
         kind => {
-            if options.against.is_some() || options.resume {
-                let what = "--against and --resume with a proof or a checkpoint";
+            if options.against.is_some() || options.resume || options.unique {
+                let what = "--against, --resume or --unique with a proof or a checkpoint";
                 return Err(Trouble::usage(what, "a chain file or JSON lines"));
             }
             single::run(options, &held, input, kind == Kind::Proof)

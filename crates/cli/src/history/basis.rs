@@ -1,0 +1,175 @@
+//! What a state rests on, in the words of `sigchain verify`.
+
+use std::fmt::{self, Write as _};
+
+use serde_json::{Map, Value, json};
+use sigchain::fault::Fault;
+use sigchain::replay::{Chapter, Replayed, Tally};
+use sigchain::verify::{Anchor, Report};
+
+use crate::history::describe;
+use crate::out::{entries, grouped, plural, safe};
+
+/// Faults that are shown; `sigchain verify` shows all.
+const FAULTS_SHOWN: usize = 10;
+
+/// What the state rests on: what was held is of the last chain, and each chain vouches for what it continues.
+pub(super) fn write(text: &mut String, replayed: &Replayed<Tally>) -> fmt::Result {
+    let chapters = &replayed.chapters;
+    let reports = chapters.iter().filter_map(|chapter| chapter.end.report.as_ref());
+    let Some(last) = reports.clone().next_back() else { return Ok(()) };
+    if last.anchors.is_empty() {
+        writeln!(
+            text,
+            "unvouched: it agrees with itself, but nothing that you gave ties it to anything: anybody can make such a file"
+        )?;
+    }
+    let is_earlier = chapters.last().is_some_and(|end| end.chain_id != Some(replayed.at.chain_id));
+    if is_earlier && is_anchored(last) {
+        through(text, replayed)?;
+    }
+    let size = replayed.at.sequence.saturating_add(1);
+    for anchored in &last.anchors {
+        match anchored.size {
+            None => writeln!(text, "not confirmed: {}", anchored.anchor)?,
+            Some(vouched) if is_earlier => {
+                let id = last.chain_id.map_or("unknown".to_owned(), |id| id.to_string());
+                writeln!(text, "chain {id} is anchored to {}", anchor(&anchored.anchor, vouched))?;
+            }
+            Some(vouched) => {
+                let beyond = beyond(size.saturating_sub(vouched));
+                writeln!(text, "anchored to {}; {beyond}", anchor(&anchored.anchor, vouched))?;
+            }
+        }
+    }
+    if reports.clone().any(|report| !report.gaps.are_proven()) {
+        writeln!(
+            text,
+            "no seal at or behind the last gap vouches that no entry which changes keys was left out"
+        )?;
+    }
+    Ok(())
+}
+
+fn beyond(entries: u64) -> String {
+    match entries {
+        0 => "the point is not beyond it".to_owned(),
+        1 => {
+            "1 entry up to the point lies beyond it, signed by the chain's own keys only".to_owned()
+        }
+        n => format!(
+            "{} entries up to the point lie beyond it, signed by the chain's own keys only",
+            grouped(n)
+        ),
+    }
+}
+
+/// Whether something that was held vouches for its genesis, which states what it continues.
+fn is_anchored(report: &Report) -> bool {
+    report.anchors.iter().any(|anchored| anchored.size.is_some_and(|size| size > 0))
+}
+
+/// What a successor states of the chain of the point: that root was found to be the chain's own.
+fn through(text: &mut String, replayed: &Replayed<Tally>) -> fmt::Result {
+    let at = replayed.at.chain_id;
+    for report in replayed.chapters.iter().filter_map(|chapter| chapter.end.report.as_ref()) {
+        let stated = report.predecessor.as_ref().filter(|stated| stated.chain == at);
+        if let (Some(stated), Some(successor)) = (stated, report.chain_id) {
+            writeln!(
+                text,
+                "anchored through its successor, chain {successor}, whose genesis states {} with this root: {}",
+                entries(stated.size),
+                stated.root
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn anchor(anchor: &Anchor, size: u64) -> String {
+    match anchor {
+        Anchor::ChainId(_) => "the chain id, which vouches for entry 0".to_owned(),
+        Anchor::Checkpoint(size, _) => format!("checkpoint of {}", entries(*size)),
+        Anchor::Key(id) => format!("key {id}, which vouches for the first {}", entries(size)),
+        other => format!("{other}, for {}", entries(size)),
+    }
+}
+
+/// The faults of a chain. Where they leave its name unknown, that of the file has to do.
+pub(super) fn faults(text: &mut String, report: &Report, file: &str, unit: &str) -> fmt::Result {
+    if report.counts.is_empty() {
+        return Ok(());
+    }
+    let name = if report.name.is_empty() { file } else { &report.name };
+    writeln!(text, "faulty: {} in {}", plural(report.total(), "fault"), safe(name))?;
+    for fault in report.faults.iter().take(FAULTS_SHOWN) {
+        writeln!(text, "  {}", describe(fault, unit))?;
+    }
+    let shown = report.faults.len().min(FAULTS_SHOWN);
+    let more = report.total().saturating_sub(u64::try_from(shown).unwrap_or(u64::MAX));
+    if more > 0 {
+        writeln!(text, "  {} more: sigchain verify lists them", grouped(more))?;
+    }
+    Ok(())
+}
+
+/// A chain that was read, as JSON, with the words of the report of `sigchain verify`.
+pub(super) fn chapter(chapter: &Chapter) -> Value {
+    let mut map = Map::new();
+    let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
+    put("beyond", chapter.beyond().into());
+    put("chain_id", chapter.chain_id.map(|id| id.to_string()).into());
+    put("entries", chapter.end.entries.into());
+    put("used", chapter.used.into());
+    if let Some(report) = &chapter.end.report {
+        put("anchors", report.anchors.iter().map(|a| of_anchor(&a.anchor, a.size)).collect());
+        put("faults", report.faults.iter().map(of_fault).collect());
+        put("name", report.name.as_str().into());
+        let predecessor = report.predecessor.as_ref().map(|before| {
+            let (chain, root) = (before.chain.to_string(), before.root.to_string());
+            json!({ "chain_id": chain, "root": root, "size": before.size })
+        });
+        put("predecessor", predecessor.into());
+        put("total", report.total().into());
+        put("verdict", report.verdict().as_str().into());
+    }
+    Value::Object(map)
+}
+
+fn of_anchor(anchor: &Anchor, vouched: Option<u64>) -> Value {
+    let mut map = Map::new();
+    let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
+    put("missing", vouched.is_none().into());
+    put("vouched", vouched.into());
+    match anchor {
+        Anchor::ChainId(id) => {
+            put("kind", "chain-id".into());
+            put("id", id.to_string().into());
+        }
+        Anchor::Checkpoint(size, root) => {
+            put("kind", "checkpoint".into());
+            put("size", (*size).into());
+            put("root", root.to_string().into());
+        }
+        Anchor::Key(id) => {
+            put("kind", "key".into());
+            put("id", id.to_string().into());
+        }
+        other => {
+            put("kind", other.to_string().into());
+        }
+    }
+    Value::Object(map)
+}
+
+fn of_fault(fault: &Fault) -> Value {
+    let pairs: [(&str, Value); 6] = [
+        ("code", fault.code.as_str().into()),
+        ("expected", fault.expected.as_str().into()),
+        ("found", fault.found.as_str().into()),
+        ("phase", fault.phase().to_string().into()),
+        ("place", fault.place.into()),
+        ("sequence", fault.sequence.into()),
+    ];
+    Value::Object(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}

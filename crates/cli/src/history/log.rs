@@ -1,0 +1,287 @@
+//! `sigchain log`: one line for each entry.
+
+use std::io::{self, BufWriter, Write};
+use std::ops::ControlFlow;
+
+use sigchain::entry::Fields;
+use sigchain::fault::Fault;
+use sigchain::frame::{Frame, Gap, GapReason, Written};
+use sigchain::jsonl;
+use sigchain::limit;
+use sigchain::payload::{Leaf, Part, Slot};
+use sigchain::point::Point;
+use sigchain::replay::{Side, Source as _, settle, side};
+use sigchain::verify::{Seen, Verifier};
+
+use crate::args::LogOptions;
+use crate::history::{self, NO, ONLY_ITSELF, Opened, complain, describe, exit_of, hint, sentence};
+use crate::input;
+use crate::out::{self, entries, safe};
+use crate::trouble::{self, Trouble};
+
+pub(crate) fn run(options: &LogOptions) -> Result<u8, Trouble> {
+    let mut opened = history::open(&options.file, Verifier::new())?;
+    let (since, until) = match points(options, &mut opened)? {
+        Ok(points) => points,
+        Err(exit) => return Ok(exit),
+    };
+    let mut log = Log {
+        sink: BufWriter::new(io::stdout().lock()),
+        since,
+        until,
+        all: options.all,
+        json: options.json,
+        has_begun: since.is_none(),
+        has_ended: false,
+        hidden: 0,
+        missing: 0,
+        within: 0,
+        fault: None,
+        last: None,
+        broken: None,
+    };
+    let end = opened.source.watch(&mut |seen| log.take(seen));
+    let end = end.map_err(|error| input::cannot_read(&opened.name, &error))?;
+    if let Err(error) = log.sink.flush() {
+        log.broken.get_or_insert(error);
+    }
+    if let Some(error) = &log.broken {
+        return not_written(error);
+    }
+    // A fault that only the end of the file shows, such as a trailer that is missing.
+    let late = || end.as_ref()?.report.as_ref()?.faults.first().cloned();
+    if let Some(fault) = log.fault.clone().or_else(late) {
+        let what = describe(&fault, opened.unit);
+        let next = "nothing behind it was shown, and what was shown may be less than there was; sigchain verify says more";
+        complain(&what, next);
+        return Ok(if fault.code.is_unreadable() { trouble::UNREADABLE } else { NO });
+    }
+    log.conclude();
+    Ok(log.exit(options))
+}
+
+/// The points in terms of the file. The inner error is an exit code, and was explained.
+#[expect(clippy::type_complexity, reason = "one caller, which takes it apart")]
+fn points(
+    options: &LogOptions,
+    opened: &mut Opened,
+) -> Result<Result<(Option<Point>, Option<Point>), u8>, Trouble> {
+    let failed = |error| input::cannot_read(&opened.name, &error);
+    let mut since = options.since;
+    if let Some(point) = since.filter(Point::is_relative) {
+        // For a beginning, a file that is shorter than what was asked for is no trouble: all of it is shown.
+        let back = if let Point::Back(back) = point { back } else { 0 };
+        let Some(size) = opened.source.size().map_err(failed)? else {
+            let what =
+                format!("--since {point} counts from the head of what can be read only once");
+            return Err(Trouble::usage(
+                what,
+                "a file, or a point that does not count from the head",
+            ));
+        };
+        since = size.checked_sub(1).and_then(|head| head.checked_sub(back)).map(Point::Sequence);
+    }
+    let Some(until) = options.until else { return Ok(Ok((since, None))) };
+    match settle(&until, &mut opened.source) {
+        Ok(Some(point)) => Ok(Ok((since, Some(point)))),
+        Ok(None) => {
+            complain(&format!("{until} lies before entry 0"), "name a point from entry 0 on");
+            Ok(Err(NO))
+        }
+        Err(error) => {
+            complain(&sentence(&error), "see `sigchain help replay` for points");
+            Ok(Err(exit_of(&error)))
+        }
+    }
+}
+
+/// A reader that has seen enough is no failure.
+fn not_written(error: &io::Error) -> Result<u8, Trouble> {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Ok(0);
+    }
+    Err(Trouble::unreadable(
+        format!("cannot write to standard output: {error}"),
+        "room for the answer",
+        "run it again with another output",
+    ))
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "two flags of the call, two of the reading")]
+struct Log<W> {
+    sink: W,
+    since: Option<Point>,
+    until: Option<Point>,
+    all: bool,
+    json: bool,
+    has_begun: bool,
+    has_ended: bool,
+    /// Entries of the ledger's own that were not shown.
+    hidden: u64,
+    /// Entries in gaps.
+    missing: u64,
+    /// Entries between the points, shown or not.
+    within: u64,
+    fault: Option<Fault>,
+    /// Of the last entry, shown or not: its time in microseconds.
+    last: Option<i64>,
+    broken: Option<io::Error>,
+}
+
+impl<W: Write> Log<W> {
+    fn take(&mut self, seen: &Seen<'_>) -> ControlFlow<()> {
+        let written = match seen {
+            Seen::Entry(shown) => self.entry(shown.written),
+            Seen::Gap(gap) => self.gap(gap),
+            Seen::Fault(fault) => {
+                self.fault = Some((*fault).clone());
+                return ControlFlow::Break(());
+            }
+            _ => Ok(()),
+        };
+        match written {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.broken = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn entry(&mut self, written: &Written<'_>) -> io::Result<()> {
+        let fields = &written.fields;
+        self.last = Some(fields.system_time.micros());
+        self.has_begun = self.has_begun || self.since.is_none_or(|since| begins(&since, fields));
+        let side = self.until.map_or(Side::Before, |until| side(&until, fields));
+        let is_within = self.has_begun && !self.has_ended && side != Side::Behind;
+        self.has_ended |= side != Side::Before;
+        if !is_within {
+            return Ok(());
+        }
+        self.within = self.within.saturating_add(1);
+        if !self.all && limit::is_reserved(&fields.event_type) {
+            self.hidden = self.hidden.saturating_add(1);
+            return Ok(());
+        }
+        if self.json {
+            let line = jsonl::encode(&Frame::Entry(Box::new(written.clone())));
+            return self.sink.write_all(line.as_bytes());
+        }
+        let episode = fields.episode_id.as_deref().map_or("-".to_owned(), safe);
+        writeln!(
+            self.sink,
+            "{:>7}  {}  {:<16}  {:<16}  {:<26}  {episode}",
+            fields.sequence,
+            fields.system_time,
+            safe(&fields.event_type),
+            safe(&fields.actor),
+            payload(&written.part),
+        )
+    }
+
+    fn gap(&mut self, gap: &Gap) -> io::Result<()> {
+        if !self.has_begun || self.has_ended {
+            return Ok(());
+        }
+        self.missing = self.missing.saturating_add(gap.count);
+        if self.json {
+            return Ok(());
+        }
+        let why = match gap.reason {
+            GapReason::Archived => "archived elsewhere",
+            GapReason::Elided => "left out of this file",
+            GapReason::Lost => "damaged for good",
+            _ => "not in this file",
+        };
+        writeln!(self.sink, "{:>7}  {}: {why}", gap.first, entries(gap.count))
+    }
+
+    /// What was not shown, and what was not asked.
+    fn conclude(&self) {
+        if self.within > 0 {
+            hint(ONLY_ITSELF);
+        }
+        if self.hidden > 0 {
+            let own = entries(self.hidden);
+            hint(&format!("{own} of the ledger's own not shown: --all shows them"));
+        }
+        if self.missing > 0 && self.json {
+            hint(&format!("{} not in this file", entries(self.missing)));
+        }
+    }
+
+    /// Whether the points were there.
+    fn exit(&self, options: &LogOptions) -> u8 {
+        let reached = |point: &Point| match (point, self.last) {
+            (Point::Head | Point::Back(_), _) => true,
+            // The head itself can be named by its time, although nothing follows that would show where that is.
+            (Point::Time(time), Some(last)) => self.has_ended || last == time.micros(),
+            _ => self.has_ended,
+        };
+        let not_begun = options.since.filter(|_| !self.has_begun);
+        let not_ended = options.until.filter(|_| self.until.is_some_and(|until| !reached(&until)));
+        let Some(point) = not_begun.or(not_ended) else { return self.found(options) };
+        let what = match point {
+            Point::Event(id) => format!("no entry of this file is of event {id}"),
+            _ => format!("{point} lies beyond the head: the chain cannot say what happened later"),
+        };
+        complain(&what, "name a point of this file, such as head");
+        NO
+    }
+
+    /// Whether anything was between the points.
+    fn found(&self, options: &LogOptions) -> u8 {
+        if self.within > 0 || self.missing > 0 {
+            return 0;
+        }
+        let (what, next) = match (options.since, options.until) {
+            (Some(since), Some(until)) => (
+                format!("no entry of this file lies from {since} to {until}"),
+                "name a --since that is not behind --until, and an entry between them",
+            ),
+            (None, Some(until)) => {
+                (format!("{until} lies before entry 0"), "name a point from entry 0 on")
+            }
+            // A file without any entry is a fault; here the verifier has found none.
+            _ => ("no entry was found".to_owned(), "see what sigchain verify says of this file"),
+        };
+        complain(&what, next);
+        NO
+    }
+}
+
+/// Whether what begins at the point begins with this entry, or before it.
+fn begins(since: &Point, fields: &Fields<'_>) -> bool {
+    match since {
+        Point::Time(time) => fields.system_time.micros() >= time.micros(),
+        other => side(other, fields) != Side::Before,
+    }
+}
+
+/// Size and media type.
+fn payload(part: &Part<'_>) -> String {
+    let size = |leaf: &Leaf<'_>| u64::try_from(leaf.bytes.len()).unwrap_or(u64::MAX);
+    match part {
+        Part::Whole(leaf) if leaf.bytes.is_empty() && leaf.media_type.is_empty() => "-".to_owned(),
+        Part::Whole(leaf) => {
+            let media_type = if leaf.media_type.is_empty() { "-" } else { &leaf.media_type };
+            format!("{} B {}", out::grouped(size(leaf)), safe(media_type))
+        }
+        Part::Fields(slots) => {
+            let shown = slots.iter().filter_map(|slot| match slot {
+                Slot::Shown(leaf) => Some(size(leaf)),
+                _ => None,
+            });
+            let (count, bytes) = shown
+                .fold((0, 0_u64), |(count, bytes), size| (count + 1, bytes.saturating_add(size)));
+            let hidden = match slots.len().saturating_sub(count) {
+                0 => String::new(),
+                n => format!(", {n} hidden"),
+            };
+            format!("{} B in {count} fields{hidden}", out::grouped(bytes))
+        }
+        Part::Erased(by) => format!("erased by entry {by}"),
+        Part::Withheld => "withheld".to_owned(),
+        _ => "unknown".to_owned(),
+    }
+}

@@ -1,0 +1,119 @@
+//! `sigchain replay`, `sigchain log` and `sigchain show`: what a record says, verified while it is read.
+
+mod basis;
+mod log;
+mod replay;
+mod show;
+mod way;
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::Path;
+
+use sigchain::fault::Fault;
+use sigchain::replay::{ChainFile, LineError, ReplayError};
+use sigchain::text;
+use sigchain::verify::Verifier;
+
+use crate::args;
+use crate::input::{self, Input};
+use crate::out;
+use crate::trouble::{self, Trouble};
+
+pub(crate) use crate::history::log::run as log;
+pub(crate) use crate::history::replay::run as replay;
+pub(crate) use crate::history::show::run as show;
+
+/// Exit code of a fault, and of an answer that is no.
+const NO: u8 = 1;
+/// Exit code of a call that makes no sense.
+const USAGE: u8 = 2;
+/// Said once by commands that take no anchors.
+const ONLY_ITSELF: &str = "verified only against itself, which anybody can arrange; against what you hold: sigchain verify";
+
+/// A file that was opened to be read.
+struct Opened {
+    source: ChainFile<'static>,
+    name: String,
+    /// What its places count.
+    unit: &'static str,
+}
+
+/// Opens a file so that it can be read again, or what is none so that it is read once.
+fn open(path: &Path, verifier: Verifier) -> Result<Opened, Trouble> {
+    let name = input::name(path);
+    let failed = |error| input::cannot_read(&name, &error);
+    let unit = |first: Option<&u8>| if first == Some(&b'{') { "line" } else { "byte" };
+    let is_file = !args::is_stdin(path) && path.metadata().is_ok_and(|about| about.is_file());
+    if !is_file {
+        let input = Input::open(path)?;
+        let unit = unit(input.head().first());
+        return Ok(Opened { source: ChainFile::once(verifier, input.into_reader()), name, unit });
+    }
+    let mut file = File::open(path).map_err(failed)?;
+    let mut first = Vec::new();
+    (&file).take(1).read_to_end(&mut first).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    let source = ChainFile::new(verifier, file).map_err(failed)?;
+    Ok(Opened { source, name, unit: unit(first.first()) })
+}
+
+/// A fault in a line.
+fn describe(fault: &Fault, unit: &str) -> String {
+    let (code, phase, place) = (fault.code, fault.phase(), fault.place);
+    let entry = fault.sequence.map_or(String::new(), |sequence| format!(", entry {sequence}"));
+    let (expected, found) = (out::safe(&fault.expected), out::safe(&fault.found));
+    format!("{code} ({phase}) at {unit} {place}{entry}: expected {expected}, found {found}")
+}
+
+/// Why there is no state. What comes from a file is cut where it is too long, and what we say ourselves is not.
+fn sentence(error: &ReplayError) -> String {
+    match error {
+        ReplayError::Fault(faulty) => {
+            let what = if faulty.is_point_unknown {
+                "a fault leaves unknown where the point is"
+            } else {
+                "a fault at the point or before it"
+            };
+            let Some(fault) = faulty.fault() else { return what.to_owned() };
+            let (expected, found) = (out::safe(&fault.expected), out::safe(&fault.found));
+            format!("{what}: {}: expected {expected}, found {found}", fault.code)
+        }
+        // What to do about it is said in terms of options, where it is known which there are.
+        ReplayError::Line(LineError::Missing(chain)) => {
+            format!("chain {chain} is missing, which a later one continues")
+        }
+        other => text::printable(&other.to_string()),
+    }
+}
+
+/// Says on standard error why there is no answer, and what to do. What comes from a file was made harmless before.
+fn complain(what: &str, next: &str) {
+    hint(&format!("sigchain: {what}\n  next: {next}"));
+}
+
+/// Says something on the side, where it does not get between lines that a program reads. If even that is gone, the exit code
+/// still says it.
+fn hint(what: &str) {
+    let _ = io::stderr().lock().write_all(format!("{what}\n").as_bytes());
+}
+
+/// The exit code of what kept a replay from giving a state.
+fn exit_of(error: &ReplayError) -> u8 {
+    match error {
+        ReplayError::Io(_) => trouble::UNREADABLE,
+        ReplayError::Fault(faulty)
+            if faulty.fault().is_some_and(|fault| fault.code.is_unreadable()) =>
+        {
+            trouble::UNREADABLE
+        }
+        ReplayError::NoSize(_)
+        | ReplayError::Line(
+            LineError::Duplicate(_)
+            | LineError::Missing(_)
+            | LineError::Nothing
+            | LineError::Superfluous(_),
+        ) => USAGE,
+        _ => NO,
+    }
+}

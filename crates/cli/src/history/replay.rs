@@ -1,0 +1,291 @@
+//! `sigchain replay`: what the entries up to a point come to.
+
+use std::fmt::{self, Write as _};
+
+use serde_json::{Map, Value};
+use sigchain::digest::Digest;
+use sigchain::point::Point;
+use sigchain::replay::{
+    Chapter, LineError, Replay, ReplayError, Replayed, Source, Standing, Tally,
+};
+use sigchain::verify::{Verdict, Verifier};
+
+use crate::args::ReplayOptions;
+use crate::held::Held;
+use crate::history::way::{self, Way};
+use crate::history::{self, NO, Opened, basis, exit_of};
+use crate::input;
+use crate::out::{self, entries, grouped, safe};
+use crate::trouble::Trouble;
+
+/// Names of a kind that are shown; --json has all.
+const NAMES_SHOWN: usize = 12;
+
+/// Exit code where no fault was found, and what was held does not vouch for it.
+const UNVOUCHED: u8 = 3;
+
+type Outcome = Result<Replayed<Tally>, ReplayError>;
+
+/// A file of the line.
+pub(super) struct Part {
+    pub(super) opened: Opened,
+    /// The chain that it says it is.
+    pub(super) chain_id: Option<Digest>,
+}
+
+pub(crate) fn run(options: &ReplayOptions) -> Result<u8, Trouble> {
+    let held = Held::load(&options.held)?;
+    let mut parts: Vec<Part> = Vec::new();
+    for path in &options.predecessors {
+        parts.push(Part { opened: history::open(path, Verifier::new())?, chain_id: None });
+    }
+    let verifier = Verifier::new().anchored(held.anchors());
+    parts.push(Part { opened: history::open(&options.file, verifier)?, chain_id: None });
+    let outcome = replay(options, options.until, &mut parts);
+    if let Err(ReplayError::Io(error)) = &outcome {
+        return Err(input::cannot_read(&input::name(&options.file), error));
+    }
+    let way = match &outcome {
+        Err(ReplayError::Fault(faulty)) => way::find(options, faulty, &mut parts),
+        _ => None,
+    };
+    let exit = match &outcome {
+        Ok(replayed) => exit_of_state(options, &held, replayed),
+        Err(error) => exit_of(error),
+    };
+    if options.json {
+        out::print(&json(options, &outcome, way.as_ref(), exit)?)?;
+        return Ok(exit);
+    }
+    let mut text = String::new();
+    let written = match &outcome {
+        Ok(replayed) => write(&mut text, replayed, &parts),
+        Err(error) => way::write_error(&mut text, error, way.as_ref(), &parts),
+    };
+    written.map_err(|_| {
+        Trouble::unreadable("cannot write the answer", "memory for it", "report this defect")
+    })?;
+    if outcome.is_ok() {
+        out::print(&text)?;
+    } else {
+        history::hint(text.trim_end());
+    }
+    Ok(exit)
+}
+
+pub(super) fn replay(options: &ReplayOptions, until: Point, parts: &mut [Part]) -> Outcome {
+    let mut last = None;
+    for part in parts.iter_mut() {
+        part.chain_id = part.opened.source.opening()?.map(|opening| opening.chain_id);
+        last = part.chain_id;
+    }
+    let mut sources: Vec<&mut dyn Source> = Vec::new();
+    for part in parts {
+        sources.push(&mut part.opened.source);
+    }
+    let replay = Replay::until(until).allow_gaps(options.allow_gaps).alone(options.alone);
+    let replayed = replay.run(&mut sources, Tally::new())?;
+    // What was held, and what counts from the head, is of FILE: nothing may continue it.
+    let end = replayed.chapters.last().and_then(|chapter| chapter.chain_id);
+    match end.filter(|end| last.is_some_and(|last| last != *end)) {
+        Some(end) => Err(LineError::Superfluous(end).into()),
+        None => Ok(replayed),
+    }
+}
+
+/// As `sigchain verify` judges FILE; the chains that it continues are vouched for by what it states of them.
+fn exit_of_state(options: &ReplayOptions, held: &Held, replayed: &Replayed<Tally>) -> u8 {
+    if !replayed.chapters.iter().all(is_clean_so_far) {
+        return NO;
+    }
+    let reports = || replayed.chapters.iter().filter_map(|chapter| chapter.end.report.as_ref());
+    let are_proven = reports().all(|report| report.gaps.are_proven());
+    let is_intact = reports().next_back().is_some_and(|report| report.verdict() == Verdict::Intact);
+    let is_wanted = options.held.allow_self_asserted && held.anchors().is_empty();
+    if are_proven && (is_intact || is_wanted) { 0 } else { UNVOUCHED }
+}
+
+/// The file of a chain that was read, by what it says of itself, or because the others are of other chains.
+fn file_of<'p>(parts: &'p [Part], chapters: &[Chapter], chapter: &Chapter) -> Option<&'p Opened> {
+    let is_other = |part: &&Part| chapters.iter().all(|read| read.chain_id != part.chain_id);
+    let found = match chapter.chain_id {
+        Some(id) => parts.iter().find(|part| part.chain_id == Some(id)),
+        None => parts
+            .iter()
+            .find(|part| part.chain_id.is_none())
+            .or_else(|| parts.iter().find(is_other)),
+    };
+    found.or(parts.last()).map(|part| &part.opened)
+}
+
+/// The faults of a chain that was read.
+pub(super) fn faults(
+    text: &mut String,
+    parts: &[Part],
+    chapters: &[Chapter],
+    chapter: &Chapter,
+) -> fmt::Result {
+    match (&chapter.end.report, file_of(parts, chapters, chapter)) {
+        (Some(report), Some(file)) => basis::faults(text, report, &file.name, file.unit),
+        _ => Ok(()),
+    }
+}
+
+/// The chain that the oldest one continues, and that was not read.
+fn left_out(chapters: &[Chapter]) -> Option<Digest> {
+    let report = chapters.first()?.end.report.as_ref()?;
+    report.predecessor.as_ref().map(|before| before.chain)
+}
+
+/// Whether a chain has no fault that counts: behind what a successor continues there may be any.
+fn is_clean_so_far(chapter: &Chapter) -> bool {
+    chapter.beyond() > 0 && chapter.end.sound >= chapter.used || chapter.end.is_clean()
+}
+
+fn write(text: &mut String, replayed: &Replayed<Tally>, parts: &[Part]) -> fmt::Result {
+    let at = &replayed.at;
+    let own = replayed.chapters.iter().find(|chapter| chapter.chain_id == Some(at.chain_id));
+    let report = own.and_then(|chapter| chapter.end.report.as_ref());
+    let name = report.map_or("", |report| report.name.as_str());
+    writeln!(text, "up to entry {} of {}, chain {}", at.sequence, safe(name), at.chain_id)?;
+    writeln!(text, "  {}, event {}", at.stamp, at.event_id)?;
+    writeln!(text, "  digest {}", at.digest)?;
+    tally(text, &replayed.state)?;
+    if replayed.missing > 0 {
+        writeln!(
+            text,
+            "  NOT THE WHOLE HISTORY: {} up to the point are missing",
+            entries(replayed.missing)
+        )?;
+    }
+    if let Some(before) = left_out(&replayed.chapters) {
+        writeln!(text, "  not the whole history: continues chain {before}, which was left out")?;
+    }
+    chapters(text, replayed, parts)?;
+    basis::write(text, replayed)?;
+    match own {
+        Some(own) => faults(text, parts, &replayed.chapters, own),
+        None => Ok(()),
+    }
+}
+
+fn tally(text: &mut String, state: &Tally) -> fmt::Result {
+    let (first, last) = (state.first, state.last);
+    write!(text, "  {}", entries(state.entries))?;
+    if let (Some(first), Some(last)) = (first, last) {
+        write!(text, " from {first} to {last}")?;
+    }
+    let episodes = u64::try_from(state.episodes.len()).unwrap_or(u64::MAX);
+    writeln!(text, ", {}", out::plural(episodes, "episode"))?;
+    let named = |(name, count): (&String, &u64)| format!("{} {}", safe(name), grouped(*count));
+    writeln!(text, "  types: {}", listed(state.types.iter().map(named)))?;
+    writeln!(text, "  actors: {}", listed(state.actors.iter().map(named)))?;
+    let withheld = if state.withheld > 0 { " (in the word of whoever made the file)" } else { "" };
+    writeln!(
+        text,
+        "  payloads: {} present, {} partly shown, {} withheld{withheld}, {} erased; {} to be seen",
+        grouped(state.present),
+        grouped(state.partial),
+        grouped(state.withheld),
+        grouped(state.erased),
+        out::plural(state.shown, "byte"),
+    )?;
+    let keys = state.keys.iter().map(|(id, role)| format!("{id} ({role})"));
+    writeln!(text, "  active keys: {}", listed(keys))
+}
+
+fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
+    let more = names.len().saturating_sub(NAMES_SHOWN);
+    let mut shown: Vec<String> = names.take(NAMES_SHOWN).collect();
+    if more > 0 {
+        shown.push(format!("and {more} more"));
+    }
+    if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
+}
+
+/// The chains of the line, if it has more than one.
+fn chapters(text: &mut String, replayed: &Replayed<Tally>, parts: &[Part]) -> fmt::Result {
+    if replayed.chapters.len() < 2 {
+        return Ok(());
+    }
+    for chapter in &replayed.chapters {
+        let id = chapter.chain_id.map_or("unknown".to_owned(), |id| id.to_string());
+        let beyond = match chapter.beyond() {
+            0 => String::new(),
+            n => format!("; {} beyond that are no part of the history", entries(n)),
+        };
+        writeln!(text, "  chain {id}: {}{beyond}", entries(chapter.used))?;
+        // Those of the chain of the point are told with what it rests on.
+        if chapter.chain_id != Some(replayed.at.chain_id) {
+            faults(text, parts, &replayed.chapters, chapter)?;
+        }
+    }
+    Ok(())
+}
+
+fn of_standing(at: &Standing) -> Value {
+    let pairs: [(&str, Value); 6] = [
+        ("chain_id", at.chain_id.to_string().into()),
+        ("digest", at.digest.to_string().into()),
+        ("event_id", at.event_id.to_string().into()),
+        ("sequence", at.sequence.into()),
+        ("stamp", at.stamp.hex().into()),
+        ("time", at.stamp.to_string().into()),
+    ];
+    object(pairs)
+}
+
+fn object<const N: usize>(pairs: [(&str, Value); N]) -> Value {
+    Value::Object(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+fn json(
+    options: &ReplayOptions,
+    outcome: &Outcome,
+    way: Option<&Way>,
+    exit: u8,
+) -> Result<String, Trouble> {
+    let defect = |_| {
+        Trouble::unreadable("cannot write the answer", "what JSON can hold", "report this defect")
+    };
+    let (mut at, mut state, mut error, mut reach) =
+        (Value::Null, Value::Null, Value::Null, Value::Null);
+    let (mut missing, mut read): (u64, &[Chapter]) = (0, &[]);
+    match outcome {
+        Ok(replayed) => {
+            at = of_standing(&replayed.at);
+            state = serde_json::from_str(&replayed.state.encode()).map_err(defect)?;
+            missing = replayed.missing;
+            read = &replayed.chapters;
+        }
+        Err(found) => {
+            error = found.to_string().into();
+            if let ReplayError::Fault(faulty) = found {
+                read = &faulty.chapters;
+                let event = match way {
+                    Some(Way::Event(id)) => id.to_string().into(),
+                    _ => Value::Null,
+                };
+                reach = faulty.reach.map_or(Value::Null, |reach| {
+                    object([
+                        ("chain_id", reach.chain_id.to_string().into()),
+                        ("event_id", event),
+                        ("sequence", reach.sequence.into()),
+                    ])
+                });
+            }
+        }
+    }
+    let mut map = Map::new();
+    let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
+    put("at", at);
+    put("chains", read.iter().map(basis::chapter).collect());
+    put("continues", left_out(read).map(|chain| chain.to_string()).into());
+    put("error", error);
+    put("exit", exit.into());
+    put("missing", missing.into());
+    put("reach", reach);
+    put("state", state);
+    put("until", options.until.to_string().into());
+    serde_json::to_string(&Value::Object(map)).map(|text| text + "\n").map_err(defect)
+}

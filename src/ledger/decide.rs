@@ -1,0 +1,186 @@
+//! Decisions under the lock: whether an event is appended, and which, by what every entry linked so far says.
+
+use std::any::Any;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use crate::error::{AppendError, DecideError, Refusal};
+use crate::event::Event;
+use crate::ledger::Ledger;
+use crate::ledger::append::Then;
+use crate::ledger::call::{Call, Draft};
+use crate::ledger::once::{self, Known};
+use crate::ledger::shared::Held;
+use crate::ledger::state::Use;
+use crate::ledger::ticket::{Ticket, Way};
+use crate::ledger::view::{Both, Fold, View};
+use crate::projection::{Item, Projection};
+use crate::receipt::Receipt;
+
+/// A projection that a ledger keeps up to date.
+#[derive(Debug)]
+pub struct Attached<P> {
+    ledger: Ledger,
+    place: usize,
+    kind: PhantomData<fn() -> P>,
+}
+
+impl<P> Clone for Attached<P> {
+    fn clone(&self) -> Self {
+        Self { ledger: self.ledger.clone(), place: self.place, kind: PhantomData }
+    }
+}
+
+/// The chain as it is linked, where no projection is wanted.
+const NOTHING: () = ();
+
+impl Ledger {
+    /// Attaches a projection: folds what is durable into it, then everything that comes.
+    pub fn attach<P: Projection + Clone + Send + 'static>(
+        &self,
+        mut projection: P,
+    ) -> Result<Attached<P>, AppendError> {
+        let shared = self.shared();
+        let _step = shared.step();
+        let mut next = 0;
+        // Most of it without the lock; what has become durable meanwhile, under it.
+        self.fold(&mut next, &mut projection)?;
+        let (gate, mut held) = shared.alone()?;
+        self.fold_to(&held, &mut next, &mut projection)?;
+        let place = held.state.folds.len();
+        let fold = Both { settled: projection.clone(), linked: projection };
+        held.state.folds.push(Box::new(fold));
+        drop(held);
+        drop(gate);
+        Ok(Attached { ledger: self.clone(), place, kind: PhantomData })
+    }
+
+    fn fold<P: Projection>(&self, next: &mut u64, projection: &mut P) -> Result<(), Refusal> {
+        let held = self.shared().lock();
+        let (chain_id, end) = (held.state.chain.id(), held.state.head.sequence);
+        drop(held);
+        self.fold_range(next, end, chain_id, projection)
+    }
+
+    fn fold_to<P: Projection>(
+        &self,
+        held: &Held<'_>,
+        next: &mut u64,
+        projection: &mut P,
+    ) -> Result<(), Refusal> {
+        let (chain_id, end) = (held.state.chain.id(), held.state.head.sequence);
+        self.fold_range(next, end, chain_id, projection)
+    }
+
+    fn fold_range<P: Projection>(
+        &self,
+        next: &mut u64,
+        end: u64,
+        chain_id: crate::digest::Digest,
+        projection: &mut P,
+    ) -> Result<(), Refusal> {
+        const BLOCK: usize = 256;
+        let unreadable = |error: std::io::Error| Refusal::Store(error.to_string());
+        while *next <= end {
+            let block = self.shared().store.read(*next, BLOCK).map_err(unreadable)?;
+            if block.is_empty() {
+                return Err(Refusal::Store(format!("expected entry {next}, found none")));
+            }
+            for stored in block.iter().filter(|stored| stored.sequence <= end) {
+                let written = once::parse(stored).map_err(unreadable)?;
+                projection.apply(&Item::new(chain_id, &written.fields, &written.part));
+                *next = stored.sequence.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends what a decision says, made on the last linked entry, with no other entry between.
+    ///
+    /// `decide` runs under the ledger's lock: it must be quick and do nothing but decide. Were it to call the ledger it would wait for
+    /// itself for ever. If it panics, the ledger refuses from then on.
+    pub fn append_with<E>(
+        &self,
+        decide: impl FnOnce(&View<'_, ()>) -> Result<Event, E>,
+    ) -> Result<Receipt, DecideError<E>> {
+        self.decide(|held| match held.state.chain.head() {
+            Some(head) => decide(&View::new(head, &NOTHING)).map_err(DecideError::Declined),
+            None => Err(DecideError::Append(Refusal::Closed.into())),
+        })
+    }
+
+    fn decide<E>(
+        &self,
+        decide: impl FnOnce(&Held<'_>) -> Result<Event, DecideError<E>>,
+    ) -> Result<Receipt, DecideError<E>> {
+        let refused = |refusal: Refusal| DecideError::Append(refusal.into());
+        let shared = self.shared();
+        let _step = shared.step();
+        let mut held = self.enter_paid(1, 1024, true).map_err(refused)?;
+        let event = decide(&held)?;
+        let draft = Draft::new(event).map_err(refused)?;
+        if draft.is_given {
+            // Another entry must not come between, so the look-up is made under the lock.
+            match self.look_up(&mut held, &draft).map_err(refused)? {
+                Known::No => {}
+                Known::Durable(receipt) => return Ok(receipt),
+                Known::Queued(cell, pending) => {
+                    drop(held);
+                    let first = Call { cell, entries: vec![pending], own: 0 };
+                    let way = Way::Queued { shared: Arc::clone(shared), call: first };
+                    return Ticket(way).wait().map_err(DecideError::Append);
+                }
+            }
+        }
+        let (call, signer) = shared.link(&mut held, vec![draft]).map_err(refused)?;
+        let way = self.go_on(held, call, signer, Then::Wait);
+        Ticket(way).wait().map_err(DecideError::Append)
+    }
+
+    fn look_up(&self, held: &mut Held<'_>, draft: &Draft) -> Result<Known, Refusal> {
+        match held.state.use_of(draft.event_id) {
+            Some(Use::Linked(sequence)) => once::in_queue(held, sequence, draft),
+            // Whoever looks it up elsewhere will link it, or not; neither can be waited for here.
+            Some(Use::Claimed(_)) => Err(Refusal::IdBusy),
+            None => self.shared().find_in(held.state.chain.id(), draft),
+        }
+    }
+}
+
+impl<P: Projection + Clone + Send + 'static> Attached<P> {
+    /// The ledger.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// As [`Ledger::append_with`], with the state that reflects every linked entry.
+    pub fn append_with<E>(
+        &self,
+        decide: impl FnOnce(&View<'_, P>) -> Result<Event, E>,
+    ) -> Result<Receipt, DecideError<E>> {
+        self.ledger.decide(|held| match (held.state.chain.head(), self.both(held)) {
+            (Some(head), Some(both)) => {
+                decide(&View::new(head, &both.linked)).map_err(DecideError::Declined)
+            }
+            _ => Err(DecideError::Append(Refusal::Closed.into())),
+        })
+    }
+
+    /// Looks at the state as far as it is durable. Runs under the ledger's lock, so it should be quick.
+    pub fn read<T>(&self, look: impl FnOnce(&View<'_, P>) -> T) -> Option<T> {
+        let held = self.ledger.shared().lock();
+        let both = self.both(&held)?;
+        // Who only looks must not end the ledger for everybody: a panic goes on where the lock is let go.
+        let look = AssertUnwindSafe(|| look(&View::new(held.state.head, &both.settled)));
+        let looked = catch_unwind(look);
+        drop(held);
+        looked.map_or_else(|panic| resume_unwind(panic), Some)
+    }
+
+    fn both<'h>(&self, held: &'h Held<'_>) -> Option<&'h Both<P>> {
+        let fold: &dyn Fold = &**held.state.folds.get(self.place)?;
+        let any: &dyn Any = fold.any();
+        any.downcast_ref()
+    }
+}

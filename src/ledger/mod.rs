@@ -1,0 +1,97 @@
+//! The ledger: the one place in a process where events become entries.
+//!
+//! An append commits to the payload on the caller's thread, takes its place in the chain under one lock, signs outside it,
+//! and joins the next group commit. Its receipt means: signed, linked, durable. There are three outcomes and no fourth: a
+//! receipt; [`Refused`](crate::error::AppendError::Refused), and nothing of it can ever appear;
+//! [`Uncertain`](crate::error::AppendError::Uncertain), and the ledger is closed.
+//!
+//! A signer that errs, panics or takes too long gives up its entry and all behind it; their numbers are issued again, and what
+//! a signer has seen is listed in the next entry, `chain.abandoned`. Any other panic on an event's way leaves the ledger
+//! refusing; one in a reader does not.
+//!
+//! ```
+//! use sigchain::event::Event;
+//! use sigchain::key::SigningKey;
+//! use sigchain::ledger::{Genesis, Ledger};
+//!
+//! let ledger = Ledger::in_memory(Genesis::new("example.org/agents", SigningKey::generate()?))?;
+//! let _guard = sigchain::install(ledger)?;
+//! let receipt = sigchain::record(Event::new("agent:planner", "tool.call")?)?;
+//! assert_eq!(receipt.sequence, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod append;
+mod call;
+mod cell;
+mod close;
+mod decide;
+mod genesis;
+mod install;
+mod keys;
+mod once;
+mod open;
+mod options;
+mod read;
+mod shared;
+mod sign;
+mod source;
+mod state;
+mod ticket;
+mod view;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::ledger::shared::Shared;
+use crate::ledger::sign::Pool;
+
+pub use crate::ledger::close::Closed;
+pub use crate::ledger::decide::Attached;
+pub use crate::ledger::genesis::Genesis;
+pub use crate::ledger::install::{Guard, InstallError, install, installed, record};
+pub use crate::ledger::keys::Change;
+pub use crate::ledger::options::Options;
+pub use crate::ledger::ticket::{BatchTicket, Ticket};
+pub use crate::ledger::view::View;
+
+/// A handle to a ledger. Clones are handles to the same one; with the last of them it ends, without a claim that anything was
+/// made durable: that is what [`Ledger::close`] says.
+#[derive(Clone)]
+pub struct Ledger {
+    handle: Arc<Handle>,
+}
+
+/// What is there once for all handles, and notices when the last one goes.
+struct Handle {
+    shared: Arc<Shared>,
+    pool: Arc<Pool>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // In a child of fork(2) the threads are the parent's, and a lock may be held by one of them for ever.
+        if self.shared.is_forked() {
+            return;
+        }
+        self.pool.close();
+        self.shared.retire();
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.shared().is_forked() {
+            return f.write_str("Ledger(of another process)");
+        }
+        let held = self.shared().lock();
+        let (chain, last, stage) = (&held.state.chain, held.state.head, &held.state.stage);
+        write!(f, "Ledger({}, durable to {}, {stage:?})", chain.origin(), last.sequence)
+    }
+}
+
+impl Ledger {
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+}

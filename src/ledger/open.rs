@@ -1,0 +1,225 @@
+//! Creating a ledger and opening one. Neither falls back to the other.
+
+use std::sync::Arc;
+
+use crate::chain::{Candidate, Chain, Head, Link};
+use crate::clock::Clock;
+use crate::digest::Digest;
+use crate::entry::{Linked, Place};
+use crate::error::{OpenError, Refusal};
+use crate::fault::{Code, Misfit};
+use crate::frame::Written;
+use crate::id::EventId;
+use crate::key::{Purpose, Role};
+use crate::ledger::call::{ACTOR, Draft, Owed, opens_here, random};
+use crate::ledger::genesis::Genesis;
+use crate::ledger::options::Options;
+use crate::ledger::shared::Shared;
+use crate::ledger::sign::{Pool, ask};
+use crate::ledger::state::State;
+use crate::ledger::{Handle, Ledger, once};
+use crate::limit::{self, FieldError};
+use crate::reserved::{Approval, KeyRecord, Reserved};
+use crate::signer::{Signer, Statement};
+use crate::stamp::Stamp;
+use crate::store::{Memory, Store, Stored};
+use crate::tree::{self, Nodes};
+use crate::{chainfile, frame};
+
+/// Frames that are read at once.
+const BLOCK: usize = 256;
+
+impl Ledger {
+    /// A new chain, kept in memory: as durable as the process.
+    pub fn in_memory(genesis: Genesis) -> Result<Self, OpenError> {
+        Self::create(Memory::new(), genesis, Options::default())
+    }
+
+    /// A new chain in an empty store.
+    pub fn create(
+        store: impl Store + 'static,
+        genesis: Genesis,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let found = store.size()?;
+        if found > 0 {
+            let found = format!("one with {found} entries");
+            return Err(OpenError::Store { expected: "an empty store", found });
+        }
+        opens_here();
+        let (mut clock, marks) = Clock::open(None, &*options.time).map_err(Refusal::Clock)?;
+        let stamp = clock.read(&*options.time).map_err(Refusal::Clock)?.stamp;
+        let (chain, stored, leaf) = begin(&genesis, stamp)?;
+        let head = chain.head().ok_or(Refusal::Closed)?;
+        store.commit(&[stored]).map_err(|error| OpenError::Store {
+            expected: "a store that can be written",
+            found: error.to_string(),
+        })?;
+        let mut nodes = Nodes::new();
+        nodes.push(leaf);
+        let mut state = State::new(chain, head, genesis.signer, clock, marks);
+        state.checkpoints = genesis.checkpoints;
+        Ok(Self::over(state, nodes, Box::new(store), options))
+    }
+
+    /// Opens the chain in a store, and verifies all of it. `signer` signs what is appended.
+    pub fn open(
+        store: impl Store + 'static,
+        signer: impl Signer + 'static,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let mut opening = Opening::default();
+        let mut next = 0;
+        loop {
+            let block = store.read(next, BLOCK)?;
+            if block.is_empty() {
+                break;
+            }
+            for stored in &block {
+                opening.take(stored)?;
+                next = stored.sequence.saturating_add(1);
+            }
+        }
+        let Opening { chain: Some(chain), nodes, left: 0 } = opening else {
+            let expected = "a store with a chain, whose last batch is whole";
+            let found = if next == 0 { "an empty one" } else { "one that ends within a batch" };
+            return Err(OpenError::Store { expected, found: found.to_owned() });
+        };
+        let head: Head = chain.head().ok_or(Refusal::Closed)?;
+        let (clock, marks) =
+            Clock::open(Some(head.stamp), &*options.time).map_err(Refusal::Clock)?;
+        let state = State::new(chain, head, Arc::new(signer), clock, marks);
+        Ok(Self::over(state, nodes, Box::new(store), options))
+    }
+
+    fn over(state: State, nodes: Nodes, store: Box<dyn Store>, options: Options) -> Self {
+        let shared = Arc::new(Shared::new(state, nodes, store, options));
+        Self { handle: Arc::new(Handle { shared, pool: Arc::new(Pool::default()) }) }
+    }
+}
+
+/// Entry 0, signed.
+fn begin(genesis: &Genesis, stamp: Stamp) -> Result<(Chain, Stored, Digest), Refusal> {
+    let millis = u64::try_from(stamp.micros() / 1000).unwrap_or(0);
+    let event_id = EventId::new(millis, random()?);
+    let reserved = reserved(genesis, event_id)?;
+    let draft = Draft::reserved(reserved.clone(), Some(event_id), Owed::Nothing)?;
+    let signer = genesis.signer.id();
+    let (chain_id, prior_hash) = (Digest::ZERO, Digest::ZERO);
+    let place = Place { chain_id, prior_hash, sequence: 0, stamp, signer };
+    let linked = Linked::new(draft.event, event_id, draft.commitment, &place);
+    let link = Link::new(linked.fields(), linked.digest());
+    let chain = Chain::begin(&link, &reserved).map_err(Refusal::Chain)?;
+    let digest = linked.digest();
+    let signature = ask(&*genesis.signer, &Statement::Digest(Purpose::Entry, &digest), true)?;
+    let body = frame::entry_body(linked.fields(), &signature, &draft.part);
+    let head = chainfile::encode_head(frame::Kind::Entry, 0, &body)
+        .map_err(|error| Refusal::Store(error.to_string()))?;
+    let leaf = tree::leaf_hash(&digest, &signature);
+    Ok((chain, Stored::new(0, event_id, 0, head, body), leaf))
+}
+
+fn reserved(genesis: &Genesis, event_id: EventId) -> Result<Reserved, Refusal> {
+    if !limit::is_chain_name(&genesis.name) {
+        let expected = "1 to 64 lower-case letters, digits, dots, hyphens, slashes";
+        let error = FieldError::new("name of the chain", expected, &genesis.name);
+        return Err(Refusal::Field(error));
+    }
+    let (count, distinct) = (genesis.operators.len(), genesis.operators.is_sorted_by(|a, b| a < b));
+    if count > 3 || !distinct {
+        let found = if distinct { count.to_string() } else { "one of them twice".to_owned() };
+        let error = FieldError::new("operators", "at most three, each once", &found);
+        return Err(Refusal::Field(error));
+    }
+    let own = [(&genesis.signer, Role::Entry)];
+    let checkpoints = genesis.checkpoints.iter().map(|signer| (signer, Role::Checkpoint));
+    let more = genesis.more.iter().map(|(signer, role)| (signer, *role));
+    let record = |(signer, role): (&Arc<dyn Signer>, Role)| {
+        KeyRecord::by_signer(&**signer, role, &Digest::ZERO, event_id).map_err(Refusal::Signer)
+    };
+    let keys = own.into_iter().chain(checkpoints).chain(more).map(record);
+    let mut reserved = Reserved::Genesis {
+        approvals: Vec::new(),
+        keys: keys.collect::<Result<_, _>>()?,
+        name: genesis.name.clone(),
+        operators: genesis.operators.clone(),
+        predecessor: genesis.predecessor.clone(),
+    };
+    let statement = reserved.statement(&Digest::ZERO, event_id);
+    for approver in &genesis.approvers {
+        let signature = ask(&**approver, &Statement::Digest(Purpose::Approval, &statement), true)?;
+        reserved.add(Approval { public: *approver.public().as_bytes(), signature });
+    }
+    // Whatever else the format cannot hold is refused here, where it can still be mended.
+    reserved.event(ACTOR).map_err(Refusal::Field)?;
+    Ok(reserved)
+}
+
+/// A chain while it is read and verified.
+#[derive(Default)]
+struct Opening {
+    chain: Option<Chain>,
+    nodes: Nodes,
+    left: u16,
+}
+
+impl Opening {
+    fn take(&mut self, stored: &Stored) -> Result<(), OpenError> {
+        let sequence = stored.sequence;
+        let faulty = |misfit: Misfit| OpenError::Faulty { sequence, misfit };
+        let written = once::parse(stored)?;
+        let fields = &written.fields;
+        let chain_id = self.chain.as_ref().map_or(Digest::ZERO, Chain::id);
+        let digest = fields.digest(&chain_id);
+        let link = Link::new(fields, digest);
+        let reserved = content(&written).map_err(faulty)?;
+        let signature_of = |key: &crate::key::PublicKey| {
+            let expected = format!("a signature by key {}", key.id());
+            let accepted = key.accepts(Purpose::Entry, &digest, &written.signature);
+            accepted.then_some(()).ok_or_else(|| Misfit::new(Code::Signature, expected, "another"))
+        };
+        match (&mut self.chain, reserved) {
+            (Some(chain), reserved) => {
+                let key = chain.signer(&link.signer, reserved.as_ref()).map_err(faulty)?;
+                signature_of(&key).map_err(faulty)?;
+                let needs_root = matches!(reserved, Some(Reserved::Revoke { .. }));
+                let root = needs_root.then(|| self.nodes.root()).flatten();
+                let candidate = Candidate { link, reserved: reserved.as_ref(), root };
+                chain.admit(&candidate).map_err(faulty)?;
+            }
+            (none, Some(reserved)) => {
+                let key =
+                    crate::keyring::genesis_signer(&link.signer, &reserved).map_err(faulty)?;
+                signature_of(&key).map_err(faulty)?;
+                *none = Some(Chain::begin(&link, &reserved).map_err(faulty)?);
+            }
+            (_, None) => {
+                let misfit = Misfit::new(Code::Genesis, "chain.genesis", &*fields.event_type);
+                return Err(faulty(misfit));
+            }
+        }
+        if self.left > 0 && written.left != self.left - 1 {
+            let (expected, found) = ((self.left - 1).to_string(), written.left.to_string());
+            return Err(faulty(Misfit::new(Code::Batch, expected, found)));
+        }
+        self.left = written.left;
+        self.nodes.push(tree::leaf_hash(&digest, &written.signature));
+        Ok(())
+    }
+}
+
+/// The payload, as far as it is there: whether it is the one committed to, and what the ledger's own says.
+fn content(written: &Written<'_>) -> Result<Option<Reserved>, Misfit> {
+    let fields = &written.fields;
+    let found = written.part.commitment();
+    if let Some(found) = found.filter(|found| *found != fields.payload_hash) {
+        let expected = fields.payload_hash.to_string();
+        return Err(Misfit::new(Code::PayloadMismatch, expected, found.to_string()));
+    }
+    if !limit::is_reserved(&fields.event_type) {
+        return Ok(None);
+    }
+    Reserved::parse(&fields.event_type, &written.part, fields.sequence)
+        .map(Some)
+        .map_err(|found| Misfit::new(Code::ReservedPayload, "the payload of its type", found))
+}

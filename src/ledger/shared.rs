@@ -1,0 +1,547 @@
+//! The one lock, and what happens around it: waiting for room and for outcomes, leading commits, and refusing for good
+//! once something has panicked.
+//!
+//! Group commit has no thread of its own: whoever waits and finds that nobody leads, leads. It writes all that is signed, in
+//! order, syncs once, wakes those whose entries these were, and asks one of the others to lead next. Only where nobody waits
+//! (tickets) an attendant does it.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::clock::Time;
+use crate::error::Refusal;
+use crate::id::EventId;
+use crate::ledger::call::{Pending, opens_here};
+use crate::ledger::cell::{Cell, Outcome, Wake};
+use crate::ledger::options::Options;
+use crate::ledger::state::{Ended, Slot, Stage, State};
+use crate::store::{Store, StoreError};
+use crate::sync::{AtomicU8, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
+use crate::tree::Nodes;
+
+/// How long a wait lasts that nothing limits.
+const LONG: Duration = Duration::from_secs(3600);
+/// How long the attendant gathers before it writes what nobody waits for: waking it costs as much as a signature.
+const LINGER: Duration = Duration::from_millis(1);
+/// Sealed entries from which on it does not linger.
+const ENOUGH: usize = 512;
+
+/// What the attendant is wanted for; the greater includes the lesser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Bell {
+    Quiet,
+    /// Somebody's signer has a time that nobody else looks at.
+    Watch,
+    /// Something may be written, and nobody waits for it.
+    Soon,
+    /// Somebody waits.
+    Now,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(super) struct Desk {
+    pub(super) state: State,
+    pub(super) bell: Bell,
+    /// Whether the attendant has been started.
+    pub(super) attended: bool,
+    /// Whether no handle is left.
+    pub(super) retired: bool,
+    /// Whether somebody wants the queue empty and stay so.
+    gate: bool,
+    /// Threads that wait for the queue to change.
+    waiting: usize,
+    /// Whether entries have left the queue since the lock was taken.
+    moved: bool,
+    /// How long the lock was held, all times together, if that is measured.
+    pub(super) held_for: Duration,
+    /// Calls to end when the lock is let go.
+    pub(super) ended: Ended,
+    /// Slots that are durable: their calls end, and they are dropped, when the lock is let go.
+    settled: Vec<Slot>,
+}
+
+/// What all handles of a ledger share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    desk: Mutex<Desk>,
+    /// The queue has changed.
+    changed: Condvar,
+    /// The attendant is wanted.
+    rung: Condvar,
+    pub(super) store: Box<dyn Store>,
+    pub(super) tree: Mutex<Nodes>,
+    pub(super) options: Options,
+    /// The process that opened the ledger.
+    process: u32,
+    /// Threads that may spin at once, and those that do.
+    spinners: u8,
+    spinning: AtomicU8,
+    /// Threads that wait for an outcome. Raised under the lock, so that whoever holds it and sees zero need not look for them.
+    sleepers: AtomicUsize,
+}
+
+/// The lock, held. Let go during a panic it leaves the ledger refusing; calls that ended are woken when it is let go.
+pub(super) struct Held<'s> {
+    shared: &'s Shared,
+    desk: Option<MutexGuard<'s, Desk>>,
+    was_panicking: bool,
+    /// When the lock was taken, if that is measured.
+    since: Option<Instant>,
+}
+
+impl Deref for Held<'_> {
+    type Target = Desk;
+
+    fn deref(&self) -> &Desk {
+        match &self.desk {
+            Some(desk) => desk,
+            None => unreachable!("the lock is only let go by `drop` and taken back by `wait`"),
+        }
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Desk {
+        match &mut self.desk {
+            Some(desk) => desk,
+            None => unreachable!("the lock is only let go by `drop` and taken back by `wait`"),
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let Some(mut desk) = self.desk.take() else { return };
+        desk.held_for += self.since.map_or(Duration::ZERO, |since| since.elapsed());
+        if !self.was_panicking && thread::panicking() {
+            desk.panicked();
+        }
+        let ended = std::mem::take(&mut desk.ended);
+        let settled = std::mem::take(&mut desk.settled);
+        let moved = std::mem::take(&mut desk.moved);
+        let (is_awaited, is_over) =
+            (moved && desk.waiting > 0, moved && desk.retired && desk.state.queue.is_empty());
+        drop(desk);
+        if is_awaited {
+            self.shared.changed.notify_all();
+        }
+        if is_over {
+            // Somebody else has led the last commit; the attendant would sleep on, and keep the store open.
+            self.shared.rung.notify_one();
+        }
+        self.shared.end(ended);
+        self.shared.end(settled.iter().filter(|slot| slot.ends).map(|slot| (&slot.cell, Ok(()))));
+    }
+}
+
+impl Desk {
+    /// Gives up an entry and all behind it.
+    pub(super) fn abandon(&mut self, pending: &Arc<Pending>, why: &Refusal) {
+        self.state.abandon(pending, why, &mut self.ended);
+        self.moved = true;
+    }
+
+    /// Refuses whatever is not being written. Gives the events.
+    pub(super) fn give_up(&mut self) -> Vec<EventId> {
+        let refused = self.state.events(self.state.writing..self.state.queue.len());
+        self.state.abandon_from(0, &Refusal::Closed, &mut self.ended);
+        self.moved = true;
+        refused
+    }
+
+    /// Something that others wait for was given free.
+    pub(super) fn freed(&mut self) {
+        self.moved = true;
+    }
+
+    fn panicked(&mut self) {
+        let what = "something panicked while it was being written";
+        self.moved = true;
+        self.state.fail(Stage::Panicked, what, &mut self.ended);
+    }
+}
+
+/// Notices a panic on the way through the ledger outside its lock.
+pub(super) struct Step<'s> {
+    shared: &'s Shared,
+    /// Whoever records something while it unwinds from a panic of its own has not panicked here.
+    was_panicking: bool,
+}
+
+impl Drop for Step<'_> {
+    fn drop(&mut self) {
+        if !self.was_panicking && thread::panicking() {
+            let mut held = self.shared.lock();
+            if held.state.stage != Stage::Panicked {
+                held.panicked();
+            }
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(state: State, tree: Nodes, store: Box<dyn Store>, options: Options) -> Self {
+        let desk = Desk {
+            state,
+            bell: Bell::Quiet,
+            attended: false,
+            retired: false,
+            gate: false,
+            waiting: 0,
+            moved: false,
+            held_for: Duration::ZERO,
+            ended: Vec::new(),
+            settled: Vec::new(),
+        };
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            desk: Mutex::new(desk),
+            changed: Condvar::default(),
+            rung: Condvar::default(),
+            store,
+            tree: Mutex::new(tree),
+            options,
+            process: opens_here(),
+            spinners: u8::try_from(cores.saturating_sub(1)).unwrap_or(u8::MAX),
+            spinning: AtomicU8::new(0),
+            sleepers: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn time(&self) -> &dyn Time {
+        &*self.options.time
+    }
+
+    pub(super) fn lock(&self) -> Held<'_> {
+        let desk = Some(self.desk.lock_soon());
+        let since = self.options.measured.then(Instant::now);
+        Held { shared: self, desk, was_panicking: thread::panicking(), since }
+    }
+
+    /// Whatever is done until the step is dropped must not panic.
+    pub(super) fn step(&self) -> Step<'_> {
+        Step { shared: self, was_panicking: thread::panicking() }
+    }
+
+    /// Ends calls. Not under the lock: a waker is foreign code.
+    fn end(&self, ended: impl IntoIterator<Item = (impl AsRef<Cell>, Outcome)>) {
+        let mut all_woke = true;
+        for (cell, outcome) in ended {
+            all_woke &= cell.as_ref().resolve(outcome);
+        }
+        if !all_woke {
+            self.lock().panicked();
+        }
+    }
+
+    /// Lets go of the lock until the queue changes, or `time` is up.
+    fn wait_changed<'s>(&'s self, mut held: Held<'s>, time: Duration) -> Held<'s> {
+        if held.moved || !held.ended.is_empty() {
+            return self.let_go(held);
+        }
+        held.waiting += 1;
+        if let Some(desk) = held.desk.take() {
+            held.desk = Some(self.desk.wait_for(desk, &self.changed, time));
+            held.since = self.options.measured.then(Instant::now);
+        }
+        held.waiting = held.waiting.saturating_sub(1);
+        held
+    }
+
+    pub(super) fn is_forked(&self) -> bool {
+        std::process::id() != self.process
+    }
+
+    /// In a child of fork(2), lets go of all that its parent has on its way: the parent writes it, and nobody else may.
+    pub(super) fn leave_to_parent(&self, held: &mut Held<'_>) {
+        if self.is_forked() && held.state.stage != Stage::Forked {
+            let desk = &mut **held;
+            desk.moved = true;
+            // All of it may well be recorded: by the parent.
+            desk.state.writing = desk.state.queue.len();
+            desk.state.fail(Stage::Forked, "the process was forked meanwhile", &mut desk.ended);
+        }
+    }
+
+    /// Whether appends can be taken at all.
+    pub(super) fn check(&self, stage: &Stage) -> Result<(), Refusal> {
+        // A child of fork(2) has the queue and the file, but none of the other threads; two writers would fork the chain.
+        if self.is_forked() {
+            return Err(Refusal::Forked);
+        }
+        stage.refusal().map_or(Ok(()), Err)
+    }
+
+    /// Waits for room for `count` more entries of `weight` bytes.
+    pub(super) fn enter(
+        &self,
+        count: usize,
+        weight: usize,
+        patient: bool,
+    ) -> Result<Held<'_>, Refusal> {
+        // Before the lock: the system call would take a tenth of the time under it.
+        if self.is_forked() {
+            return Err(Refusal::Forked);
+        }
+        let mut held = self.lock();
+        loop {
+            held.state.stage.refusal().map_or(Ok(()), Err)?;
+            let fits = held.state.queue.len().saturating_add(count) <= self.options.queue_entries
+                && held.state.weight.saturating_add(weight) <= self.options.queue_bytes;
+            // What is larger than the whole queue goes through it alone.
+            if !held.gate && (fits || held.state.queue.is_empty()) {
+                return Ok(held);
+            }
+            if !patient {
+                return Err(Refusal::Full);
+            }
+            held = self.help(held);
+        }
+    }
+
+    /// Waits until the queue is empty, and keeps others out until the gate is dropped: after the lock, which it takes.
+    pub(super) fn alone(&self) -> Result<(Gate<'_>, Held<'_>), Refusal> {
+        if self.is_forked() {
+            return Err(Refusal::Forked);
+        }
+        let gate;
+        let mut held = self.lock();
+        while held.gate {
+            self.check(&held.state.stage)?;
+            held = self.help(held);
+        }
+        self.check(&held.state.stage)?;
+        held.gate = true;
+        gate = Gate(self);
+        while !held.state.queue.is_empty() {
+            self.check(&held.state.stage)?;
+            held = self.help(held);
+        }
+        self.check(&held.state.stage)?;
+        Ok((gate, held))
+    }
+
+    /// Does what brings the queue forward, or waits for others to do it.
+    pub(super) fn help<'s>(&'s self, held: Held<'s>) -> Held<'s> {
+        self.help_for(held, LONG)
+    }
+
+    /// As `help_for`, but leaves the writing to the attendant, if there is one.
+    pub(super) fn await_change<'s>(&'s self, mut held: Held<'s>, time: Duration) -> Held<'s> {
+        if !held.attended {
+            return self.help_for(held, time);
+        }
+        let time = self.expire(&mut held).min(time);
+        if time.is_zero() {
+            return self.let_go(held);
+        }
+        self.ring(&mut held, Bell::Now);
+        self.wait_changed(held, time)
+    }
+
+    /// As `help`, but comes back after `time` at the latest.
+    pub(super) fn help_for<'s>(&'s self, mut held: Held<'s>, time: Duration) -> Held<'s> {
+        if held.state.wants_leader() {
+            // Whoever helps may be refused next and gone: somebody else has to be found for what was signed meanwhile.
+            return self.pass_on(self.lead(held));
+        }
+        let time = self.expire(&mut held).min(time);
+        if time.is_zero() {
+            return held;
+        }
+        self.ring(&mut held, Bell::Now);
+        self.wait_changed(held, time)
+    }
+
+    /// Abandons the first entry whose signer's time is up. Says how long there is nothing to look after; nothing if something was
+    /// abandoned.
+    pub(super) fn expire(&self, held: &mut Held<'_>) -> Duration {
+        let desk = &mut **held;
+        match desk.state.overdue(self.time().running(), self.options.signer_nanos) {
+            None => LONG,
+            Some(Err(left)) => Duration::from_nanos(left).min(LONG),
+            Some(Ok(pending)) => {
+                desk.abandon(&pending, &Refusal::SignerTime);
+                Duration::ZERO
+            }
+        }
+    }
+
+    /// Writes all that is ready, and syncs.
+    pub(super) fn lead<'s>(&'s self, mut held: Held<'s>) -> Held<'s> {
+        self.leave_to_parent(&mut held);
+        if held.state.stage == Stage::Forked {
+            return held;
+        }
+        let (stored, leaves) = held.state.lead(self.options.group_bytes);
+        held.bell = Bell::Quiet;
+        drop(held);
+        let leading = self.step();
+        let written = self.store.commit(&stored);
+        if written.is_ok() {
+            let mut tree = self.tree.lock();
+            for leaf in leaves {
+                tree.push(leaf);
+            }
+        }
+        drop(stored);
+        drop(leading);
+        let mut held = self.lock();
+        let desk = &mut *held;
+        desk.moved = true;
+        match written {
+            Ok(()) => desk.settled = desk.state.settle(),
+            Err(StoreError::Refused(error)) => {
+                desk.state.leading = false;
+                desk.state.writing = 0;
+                desk.state.abandon_from(0, &Refusal::Store(error.to_string()), &mut desk.ended);
+            }
+            Err(StoreError::Uncertain(error)) => {
+                let what = error.to_string();
+                desk.state.fail(Stage::Failed(what.clone()), &what, &mut desk.ended);
+            }
+        }
+        held
+    }
+
+    /// Finds somebody to lead the next commit, if one is due; leads itself if there is nobody.
+    pub(super) fn pass_on<'s>(&'s self, mut held: Held<'s>) -> Held<'s> {
+        while held.state.wants_leader() {
+            let ready = held.state.ready();
+            let is_anybody_there = self.sleepers.load(Ordering::SeqCst) > 0;
+            let mut slots = held.state.queue.iter().take(ready);
+            if is_anybody_there && slots.any(|slot| slot.cell.ask_to_lead()) {
+                break;
+            }
+            if held.attended && !held.retired {
+                self.ring(&mut held, if ready < ENOUGH { Bell::Soon } else { Bell::Now });
+                break;
+            }
+            held = self.lead(held);
+        }
+        held
+    }
+
+    /// Wants the attendant.
+    pub(super) fn ring(&self, held: &mut Held<'_>, bell: Bell) {
+        if held.attended && bell > held.bell {
+            held.bell = bell;
+            self.rung.notify_one();
+        }
+    }
+
+    /// Waits for the outcome of a call, and leads commits meanwhile.
+    pub(super) fn wait<'s>(&'s self, mut held: Held<'s>, cell: &Cell) -> Outcome {
+        loop {
+            if let Some(outcome) = cell.outcome() {
+                drop(self.pass_on(held));
+                return outcome;
+            }
+            if held.state.wants_leader() {
+                // The calls that it ends are ended when the lock is let go; this one, if it was signed, is among them.
+                drop(self.pass_on(self.lead(held)));
+                if let Some(outcome) = cell.outcome() {
+                    return outcome;
+                }
+                held = self.lock();
+                continue;
+            }
+            let time = self.expire(&mut held);
+            if time.is_zero() {
+                held = self.let_go(held);
+                continue;
+            }
+            cell.register();
+            self.sleepers.fetch_add(1, Ordering::SeqCst);
+            drop(held);
+            let spin = self.spinning.fetch_add(1, Ordering::Relaxed) < self.spinners;
+            let wake = cell.wait(spin, time);
+            self.spinning.fetch_sub(1, Ordering::Relaxed);
+            self.sleepers.fetch_sub(1, Ordering::SeqCst);
+            if let Wake::Done(outcome) = wake {
+                return outcome;
+            }
+            held = self.lock();
+        }
+    }
+
+    /// The attendant: leads what nobody waits for, and looks after signers' times. Ends when no handle is left.
+    pub(super) fn attend(&self) {
+        let mut held = self.lock();
+        let mut lingered = false;
+        loop {
+            if held.state.wants_leader() {
+                if lingered
+                    || held.bell == Bell::Now
+                    || held.state.ready() >= ENOUGH
+                    || held.retired
+                {
+                    lingered = false;
+                    held = self.lead(held);
+                    held = self.let_go(held);
+                } else {
+                    held = self.nap(held, Some(LINGER));
+                    lingered = true;
+                }
+                continue;
+            }
+            lingered = false;
+            if held.retired && held.state.queue.is_empty() {
+                return;
+            }
+            let time = self.expire(&mut held);
+            if time.is_zero() {
+                held = self.let_go(held);
+                continue;
+            }
+            if held.state.queue.is_empty() {
+                held.bell = Bell::Quiet;
+                held = self.nap(held, None);
+            } else {
+                held.bell = Bell::Watch;
+                held = self.nap(held, Some(time));
+            }
+        }
+    }
+
+    /// Lets others in, and ends calls.
+    fn let_go<'s>(&'s self, held: Held<'s>) -> Held<'s> {
+        drop(held);
+        self.lock()
+    }
+
+    fn nap<'s>(&'s self, mut held: Held<'s>, time: Option<Duration>) -> Held<'s> {
+        if let Some(desk) = held.desk.take() {
+            held.desk = Some(match time {
+                Some(time) => self.desk.wait_for(desk, &self.rung, time),
+                None => self.desk.wait(desk, &self.rung),
+            });
+            held.since = self.options.measured.then(Instant::now);
+        }
+        held
+    }
+
+    /// No handle is left: what is signed is still written, and nothing is waited for.
+    pub(super) fn retire(&self) {
+        let mut held = self.lock();
+        held.retired = true;
+        self.rung.notify_one();
+        if !held.attended {
+            drop(self.pass_on(held));
+        }
+    }
+}
+
+/// Keeps others out of the queue while it is there.
+pub(super) struct Gate<'s>(&'s Shared);
+
+impl Drop for Gate<'_> {
+    fn drop(&mut self) {
+        self.0.lock().gate = false;
+        self.0.changed.notify_all();
+    }
+}

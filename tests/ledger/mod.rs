@@ -1,0 +1,11 @@
+//! The ledger as its users meet it, over a store in memory.
+
+mod basics;
+mod installed;
+mod key_life;
+mod linear;
+mod once;
+mod panics;
+mod paths;
+pub mod support;
+mod trouble;
