@@ -70,9 +70,6 @@ impl Ledger {
         for event in events {
             drafts.push(Draft::new(event)?);
         }
-        if shared.is_forked() {
-            return Err(Refusal::Forked);
-        }
         let mut claims = shared.claims();
         let known = claims.take(&drafts)?;
         if let Some(way) = self.known(known, drafts.len())? {
@@ -136,7 +133,9 @@ impl Ledger {
         });
         let mut counted = queued.iter().rev().zip(0_u16..);
         let is_one_call = queued.len() == 1
-            || (share_a_cell && counted.all(|(pending, left)| pending.left == left));
+            || (share_a_cell
+                && counted.all(|(pending, left)| pending.left == left)
+                && queued.first().is_some_and(|pending| usize::from(pending.batch) == events));
         if let (true, true, Some(cell)) = (queued.len() == events, is_one_call, cells.pop()) {
             let shared = Arc::clone(self.shared());
             let call = Call { cell, entries: queued, own: 0 };

@@ -151,6 +151,8 @@ pub(super) struct Pending {
     pub(super) linked: Linked,
     pub(super) part: Part<'static>,
     pub(super) left: u16,
+    /// Events of its batch, itself included.
+    pub(super) batch: u16,
     pub(super) chain_id: Digest,
     pub(super) phase: Phase,
     /// When its signer was asked.

@@ -70,9 +70,12 @@ impl Claims<'_> {
             return Ok(Vec::new());
         }
         once_each(&given)?;
+        if self.shared.is_forked() {
+            return Err(Refusal::Forked);
+        }
         let mut held = self.shared.lock();
         loop {
-            self.shared.check(&held.state.stage)?;
+            held.state.stage.refusal().map_or(Ok(()), Err)?;
             if !given.iter().any(|draft| held.state.ids.is_claimed(&draft.event_id)) {
                 break;
             }

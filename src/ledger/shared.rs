@@ -373,13 +373,15 @@ impl Shared {
 
     /// Writes all that is ready, and syncs.
     pub(super) fn lead<'s>(&'s self, mut held: Held<'s>) -> Held<'s> {
-        self.leave_to_parent(&mut held);
-        if held.state.stage == Stage::Forked {
-            return held;
-        }
         let (stored, leaves) = held.state.lead(self.options.group_bytes);
         held.bell = Bell::Quiet;
         drop(held);
+        // Not under the lock, and right before the data: whatever else was overlooked, a child of fork(2) writes nothing.
+        if self.is_forked() {
+            let mut held = self.lock();
+            self.leave_to_parent(&mut held);
+            return held;
+        }
         let leading = self.step();
         let written = self.store.commit(&stored);
         if written.is_ok() {

@@ -329,11 +329,12 @@ impl State {
         for (at, draft) in owed.into_iter().chain(drafts).enumerate() {
             let stamp = if at == 0 { stamp } else { self.clock.step().map_err(Refusal::Clock)? };
             // The ledger's own entries stand by themselves; the caller's are one batch.
-            let left = if at < own { 0 } else { all - at - 1 };
+            let (left, batch) = if at < own { (0, 1) } else { (all - at - 1, all - own) };
             let left = u16::try_from(left).map_err(|_| too_large(all))?;
+            let batch = u16::try_from(batch).map_err(|_| too_large(all))?;
             let weight = draft.weight();
             let owed = (at < own).then(|| Box::new(draft.owed.clone()));
-            let (pending, before) = self.link_one(draft, stamp, left, by)?;
+            let (pending, before) = self.link_one(draft, stamp, (left, batch), by)?;
             entries.push(Arc::clone(&pending));
             self.weight = self.weight.saturating_add(weight);
             let (cell, ends) = (Arc::clone(&cell), at + 1 == all);
@@ -401,7 +402,7 @@ impl State {
         &mut self,
         draft: Draft,
         stamp: Stamp,
-        left: u16,
+        (left, batch): (u16, u16),
         by: &Linking<'_>,
     ) -> Result<(Arc<Pending>, Before), Refusal> {
         if self.chain.size() > SEQUENCE_MAX {
@@ -420,6 +421,7 @@ impl State {
             linked,
             part,
             left,
+            batch,
             chain_id: place.chain_id,
             phase: Phase::linked(),
             handed_at: OnceLock::new(),

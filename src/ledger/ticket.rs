@@ -32,11 +32,9 @@ impl Way {
         match self {
             Self::Known(receipts) => Ok(receipts),
             Self::Queued { shared, call } => {
-                if shared.is_forked() {
-                    return Err(Self::of_the_parent(&call));
-                }
                 let outcome = match call.cell.outcome() {
                     Some(outcome) => outcome,
+                    None if shared.is_forked() => return Err(Self::of_the_parent(&call)),
                     None => shared.wait(shared.lock(), &call.cell),
                 };
                 Self::receipts(outcome, &call)
@@ -63,11 +61,11 @@ impl Way {
         match self {
             Self::Known(receipts) => Poll::Ready(Ok(receipts.clone())),
             Self::Queued { shared, call } => {
-                if shared.is_forked() {
-                    return Poll::Ready(Err(Self::of_the_parent(call)));
-                }
                 if let Some(outcome) = call.cell.poll(context.waker()) {
                     return Poll::Ready(Self::receipts(outcome, call));
+                }
+                if shared.is_forked() {
+                    return Poll::Ready(Err(Self::of_the_parent(call)));
                 }
                 // Now somebody waits: the attendant need not gather any longer.
                 shared.ring(&mut shared.lock(), Bell::Now);

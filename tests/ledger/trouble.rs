@@ -170,6 +170,26 @@ fn closing_keeps_its_deadline_and_names_what_is_in_doubt() {
     assert_eq!(ticket.wait().unwrap().sequence, 1);
 }
 
+/// The end of a batch that is on its way is not a batch.
+#[test]
+fn part_of_a_batch_on_its_way_is_not_the_whole() {
+    let signer = Scripted::new(entry_key(), false);
+    let ledger = ledger_with(Memory::new(), signer.clone(), Options::new());
+    signer.then([Answer::Hang]);
+    let of = |number: u64| event(number).id(id(number));
+    let whole = ledger.submit_batch((1..4).map(of).collect()).unwrap();
+    for part in [2..4, 1..3] {
+        let refused = ledger.append_batch(part.map(of).collect()).unwrap_err();
+        let is_batch =
+            matches!(refused, AppendError::Refused(Refusal::IdUsed { differs: "batch", .. }));
+        assert!(is_batch, "{refused}");
+    }
+    let again = ledger.submit_batch((1..4).map(of).collect()).unwrap();
+    signer.let_go();
+    assert_eq!(again.wait().unwrap(), whole.wait().unwrap());
+    assert_eq!(verified(&ledger), 4);
+}
+
 #[test]
 fn what_an_uncertain_write_left_in_doubt_is_named_at_the_end() {
     let store = Unsteady::default();
