@@ -76,6 +76,24 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn size(&self) -> io::Result<u64>;
 }
 
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn commit(&self, group: &[Stored]) -> Result<(), StoreError> {
+        (**self).commit(group)
+    }
+
+    fn find(&self, event_id: &EventId) -> io::Result<Option<u64>> {
+        (**self).find(event_id)
+    }
+
+    fn read(&self, first: u64, count: usize) -> io::Result<Vec<Stored>> {
+        (**self).read(first, count)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        (**self).size()
+    }
+}
+
 /// A store in memory: as durable as the process. Clones share what they hold, so that a ledger can be opened again over it.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {

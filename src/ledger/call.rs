@@ -80,8 +80,6 @@ impl Pool {
 /// What of the ledger's own an entry settles; if the entry is abandoned, it is owed again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Owed {
-    /// Nothing: the entry is a caller's.
-    Nothing,
     /// Digests that it lists as abandoned.
     Listed(Vec<(u64, Digest)>),
     /// An anomaly of the clock that it records.
@@ -98,7 +96,8 @@ pub(super) struct Draft {
     pub(super) part: Part<'static>,
     pub(super) commitment: Digest,
     pub(super) reserved: Option<Reserved>,
-    pub(super) owed: Owed,
+    /// What it settles, if it is the ledger's own and settles something.
+    pub(super) owed: Option<Box<Owed>>,
 }
 
 impl Draft {
@@ -123,7 +122,7 @@ impl Draft {
         let commitment = part.commitment().unwrap_or(Digest::ZERO);
         let is_given = event.event_id.is_some();
         let event_id = event.event_id.unwrap_or_else(|| EventId::new(0, id));
-        let (reserved, owed) = (None, Owed::Nothing);
+        let (reserved, owed) = (None, None);
         Ok(Self { event, event_id, is_given, part, commitment, reserved, owed })
     }
 
@@ -131,7 +130,7 @@ impl Draft {
     pub(super) fn reserved(
         reserved: Reserved,
         event_id: Option<EventId>,
-        owed: Owed,
+        owed: Option<Box<Owed>>,
     ) -> Result<Self, Refusal> {
         let mut event = reserved.event(ACTOR).map_err(Refusal::Field)?;
         event.event_id = event_id;

@@ -38,7 +38,9 @@ impl Ledger {
         let end = shared.time().running().saturating_add(nanos(deadline));
         let mut held = shared.lock();
         // Somebody else leads while this one looks at the time: a store that hangs must not hang it.
-        self.attend(&mut held);
+        if !held.state.queue.is_empty() {
+            self.attend(&mut held);
+        }
         if held.state.stage == Stage::Open {
             held.state.stage = Stage::Closing;
         }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::marker::PhantomData;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
@@ -43,57 +44,25 @@ impl Ledger {
     ) -> Result<Attached<P>, AppendError> {
         let shared = self.shared();
         let _step = shared.step();
-        let mut next = 0;
-        // Most of it without the lock; what has become durable meanwhile, under it.
-        self.fold(&mut next, &mut projection)?;
+        let chain_id = self.chain_id();
+        let mut fold = |range: RangeInclusive<u64>| {
+            let folded = shared.walk(range, |written| {
+                projection.apply(&Item::new(chain_id, &written.fields, &written.part));
+                Ok(ControlFlow::Continue(()))
+            });
+            folded.map_err(|error| Refusal::Store(error.to_string()))
+        };
+        // Most of it before anybody has to wait; what has become durable meanwhile, while the queue is kept empty.
+        let first = self.head().sequence;
+        fold(0..=first)?;
         let (gate, mut held) = shared.alone()?;
-        self.fold_to(&held, &mut next, &mut projection)?;
+        fold(first.saturating_add(1)..=held.state.head.sequence)?;
         let place = held.state.folds.len();
         let fold = Both { settled: projection.clone(), linked: projection };
         held.state.folds.push(Box::new(fold));
         drop(held);
         drop(gate);
         Ok(Attached { ledger: self.clone(), place, kind: PhantomData })
-    }
-
-    fn fold<P: Projection>(&self, next: &mut u64, projection: &mut P) -> Result<(), Refusal> {
-        let held = self.shared().lock();
-        let (chain_id, end) = (held.state.chain.id(), held.state.head.sequence);
-        drop(held);
-        self.fold_range(next, end, chain_id, projection)
-    }
-
-    fn fold_to<P: Projection>(
-        &self,
-        held: &Held<'_>,
-        next: &mut u64,
-        projection: &mut P,
-    ) -> Result<(), Refusal> {
-        let (chain_id, end) = (held.state.chain.id(), held.state.head.sequence);
-        self.fold_range(next, end, chain_id, projection)
-    }
-
-    fn fold_range<P: Projection>(
-        &self,
-        next: &mut u64,
-        end: u64,
-        chain_id: crate::digest::Digest,
-        projection: &mut P,
-    ) -> Result<(), Refusal> {
-        const BLOCK: usize = 256;
-        let unreadable = |error: std::io::Error| Refusal::Store(error.to_string());
-        while *next <= end {
-            let block = self.shared().store.read(*next, BLOCK).map_err(unreadable)?;
-            if block.is_empty() {
-                return Err(Refusal::Store(format!("expected entry {next}, found none")));
-            }
-            for stored in block.iter().filter(|stored| stored.sequence <= end) {
-                let written = once::parse(stored).map_err(unreadable)?;
-                projection.apply(&Item::new(chain_id, &written.fields, &written.part));
-                *next = stored.sequence.saturating_add(1);
-            }
-        }
-        Ok(())
     }
 
     /// Appends what a decision says, made on the last linked entry, with no other entry between.

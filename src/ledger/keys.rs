@@ -13,16 +13,15 @@ use crate::id::EventId;
 use crate::key::{KeyId, PublicKey, Purpose, Role, Signature};
 use crate::ledger::Ledger;
 use crate::ledger::append::Then;
-use crate::ledger::call::{Draft, Owed, random};
-use crate::ledger::once::{self, Known};
+use crate::ledger::call::{Draft, random};
+use crate::ledger::once::Known;
 use crate::ledger::shared::{Held, Shared};
-use crate::ledger::sign::ask;
+use crate::ledger::sign::{ask, record};
 use crate::ledger::state::{Linking, State};
 use crate::ledger::ticket::Ticket;
 use crate::receipt::Receipt;
-use crate::reserved::{Approval, KeyRecord, Reason, Reserved, Trusted};
+use crate::reserved::{Approval, Reason, Reserved, Trusted};
 use crate::signer::{Signer, Statement};
-use crate::tree;
 
 /// Attempts at a change whose proof is about a size that the ledger's own entries have moved meanwhile.
 const ATTEMPTS: usize = 4;
@@ -217,7 +216,7 @@ impl Ledger {
             let mut held = self.pay(held, signer.is_some())?;
             let root = shared.tree.lock().root();
             let reserved = shared.with_proof(&held, change.reserved.clone());
-            let draft = Draft::reserved(reserved, Some(change.event_id), Owed::Nothing)?;
+            let draft = Draft::reserved(reserved, Some(change.event_id), None)?;
             // The queue is empty and stays so: only the store and those who are about to come can have the id.
             if held.state.ids.is_claimed(&change.event_id) {
                 return Err(Refusal::IdBusy.into());
@@ -315,17 +314,6 @@ impl State {
     }
 }
 
-fn record(
-    key: &dyn Signer,
-    role: Role,
-    chain_id: &Digest,
-    event_id: EventId,
-) -> Result<KeyRecord, Refusal> {
-    let digest = KeyRecord::statement(key.public().as_bytes(), role, chain_id, event_id);
-    let proof = ask(key, &Statement::Digest(Purpose::Possession, &digest), true)?;
-    Ok(KeyRecord { public: *key.public().as_bytes(), role, proof })
-}
-
 impl Shared {
     /// A revocation as compromised proves that what is still trusted is the beginning of this chain.
     fn with_proof(&self, held: &Held<'_>, reserved: Reserved) -> Reserved {
@@ -334,12 +322,8 @@ impl Shared {
             return reserved;
         };
         let size = held.state.chain.size();
-        let leaf = |sequence| {
-            let stored = once::stored_at(&*self.store, sequence).ok()?;
-            let written = once::parse(&stored).ok()?;
-            let entry = written.entry(&held.state.chain.id());
-            Some(tree::leaf_hash(&entry.digest(), entry.signature()))
-        };
+        let chain_id = held.state.chain.id();
+        let leaf = |sequence| self.leaf(&chain_id, sequence);
         // A trusted size beyond the end has no proof, and the chain refuses it.
         let proof = self.tree.lock().consistency(trusted.size, size, &leaf);
         let consistency = proof.unwrap_or_default();

@@ -11,15 +11,15 @@ use crate::fault::{Code, Misfit};
 use crate::frame::Written;
 use crate::id::EventId;
 use crate::key::{Purpose, Role};
-use crate::ledger::call::{ACTOR, Draft, Owed, opens_here, random};
+use crate::ledger::call::{ACTOR, Draft, opens_here, random};
 use crate::ledger::genesis::Genesis;
 use crate::ledger::options::Options;
 use crate::ledger::shared::Shared;
-use crate::ledger::sign::{Pool, ask};
+use crate::ledger::sign::{Pool, ask, record};
 use crate::ledger::state::State;
 use crate::ledger::{Handle, Ledger, once};
 use crate::limit::{self, FieldError};
-use crate::reserved::{Approval, KeyRecord, Reserved};
+use crate::reserved::{Approval, OPERATORS_MAX, Reserved};
 use crate::signer::{Signer, Statement};
 use crate::stamp::Stamp;
 use crate::store::{Memory, Store, Stored};
@@ -103,7 +103,7 @@ fn begin(genesis: &Genesis, stamp: Stamp) -> Result<(Chain, Stored, Digest), Ref
     let millis = u64::try_from(stamp.micros() / 1000).unwrap_or(0);
     let event_id = EventId::new(millis, random()?);
     let reserved = reserved(genesis, event_id)?;
-    let draft = Draft::reserved(reserved.clone(), Some(event_id), Owed::Nothing)?;
+    let draft = Draft::reserved(reserved.clone(), Some(event_id), None)?;
     let signer = genesis.signer.id();
     let (chain_id, prior_hash) = (Digest::ZERO, Digest::ZERO);
     let place = Place { chain_id, prior_hash, sequence: 0, stamp, signer };
@@ -126,7 +126,7 @@ fn reserved(genesis: &Genesis, event_id: EventId) -> Result<Reserved, Refusal> {
         return Err(Refusal::Field(error));
     }
     let (count, distinct) = (genesis.operators.len(), genesis.operators.is_sorted_by(|a, b| a < b));
-    if count > 3 || !distinct {
+    if u64::try_from(count).is_ok_and(|count| count > OPERATORS_MAX) || !distinct {
         let found = if distinct { count.to_string() } else { "one of them twice".to_owned() };
         let error = FieldError::new("operators", "at most three, each once", &found);
         return Err(Refusal::Field(error));
@@ -134,10 +134,9 @@ fn reserved(genesis: &Genesis, event_id: EventId) -> Result<Reserved, Refusal> {
     let own = [(&genesis.signer, Role::Entry)];
     let checkpoints = genesis.checkpoints.iter().map(|signer| (signer, Role::Checkpoint));
     let more = genesis.more.iter().map(|(signer, role)| (signer, *role));
-    let record = |(signer, role): (&Arc<dyn Signer>, Role)| {
-        KeyRecord::by_signer(&**signer, role, &Digest::ZERO, event_id).map_err(Refusal::Signer)
-    };
-    let keys = own.into_iter().chain(checkpoints).chain(more).map(record);
+    let of =
+        |(signer, role): (&Arc<dyn Signer>, Role)| record(&**signer, role, &Digest::ZERO, event_id);
+    let keys = own.into_iter().chain(checkpoints).chain(more).map(of);
     let mut reserved = Reserved::Genesis {
         approvals: Vec::new(),
         keys: keys.collect::<Result<_, _>>()?,

@@ -10,7 +10,6 @@ use crate::clock::{Machine, Time};
 pub struct Options {
     pub(super) queue_entries: usize,
     pub(super) queue_bytes: usize,
-    pub(super) group_bytes: usize,
     pub(super) signer_nanos: u64,
     pub(super) signing_threads: usize,
     pub(super) verify_own: bool,
@@ -23,7 +22,6 @@ impl Default for Options {
         Self {
             queue_entries: 8192,
             queue_bytes: 64 << 20,
-            group_bytes: 8 << 20,
             signer_nanos: 10_000_000_000,
             signing_threads: 4,
             verify_own: false,

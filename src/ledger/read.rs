@@ -1,6 +1,7 @@
 //! Reading: as far as is durable and no further.
 
 use std::io::{self, Write};
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::digest::Digest;
 use crate::frame::Written;
 use crate::id::EventId;
 use crate::keyring::Keyring;
-use crate::ledger::shared::Desk;
+use crate::ledger::shared::{Desk, Shared};
 use crate::ledger::{Ledger, once};
 use crate::receipt::Receipt;
 use crate::signer::Signer;
@@ -19,6 +20,39 @@ use crate::tree;
 
 /// Frames that are read at once.
 const BLOCK: usize = 256;
+
+impl Shared {
+    /// Gives the durable entries of a range in order, until the callback breaks.
+    pub(super) fn walk(
+        &self,
+        range: RangeInclusive<u64>,
+        mut each: impl FnMut(Written<'_>) -> io::Result<ControlFlow<()>>,
+    ) -> io::Result<()> {
+        let (mut next, end) = range.into_inner();
+        while next <= end {
+            let block = self.store.read(next, BLOCK)?;
+            if block.is_empty() {
+                let message = format!("expected entry {next}, found none");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+            for stored in block.iter().filter(|stored| stored.sequence <= end) {
+                if each(once::parse(stored)?)?.is_break() {
+                    return Ok(());
+                }
+                next = stored.sequence.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// The leaf hash of a durable entry, if it can be read.
+    pub(super) fn leaf(&self, chain_id: &Digest, sequence: u64) -> Option<Digest> {
+        let stored = once::stored_at(&*self.store, sequence).ok()?;
+        let written = once::parse(&stored).ok()?;
+        let entry = written.entry(chain_id);
+        Some(tree::leaf_hash(&entry.digest(), entry.signature()))
+    }
+}
 
 impl Desk {
     /// Who signs checkpoints, if anybody does. One whose key may not is an error: verification would call what it signs false.
@@ -89,12 +123,7 @@ impl Ledger {
             let message = "expected a signer of checkpoints, found none; see sign_checkpoints_with";
             io::Error::new(io::ErrorKind::InvalidInput, message)
         })?;
-        let leaf = |sequence| {
-            let stored = once::stored_at(&*self.shared().store, sequence).ok()?;
-            let written = once::parse(&stored).ok()?;
-            let entry = written.entry(&chain_id);
-            Some(tree::leaf_hash(&entry.digest(), entry.signature()))
-        };
+        let leaf = |sequence| self.shared().leaf(&chain_id, sequence);
         let size = last.sequence.saturating_add(1);
         let root = self.shared().tree.lock().root_at(size, &leaf);
         let root = root.ok_or_else(|| io::Error::other(format!("no root over {size} entries")))?;
@@ -109,17 +138,10 @@ impl Ledger {
         let (end, signer) = (held.state.head.sequence, held.checkpoint_signer()?);
         drop(held);
         let mut writer = chainfile::Writer::new(sink, form, chain_id)?;
-        while writer.size() <= end {
-            let block = self.shared().store.read(writer.size(), BLOCK)?;
-            if block.is_empty() {
-                let message = format!("expected entry {}, found none", writer.size());
-                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-            }
-            for stored in block.iter().filter(|stored| stored.sequence <= end) {
-                let written = once::parse(stored)?;
-                writer.entry(written.left, written.entry(&chain_id), written.part)?;
-            }
-        }
+        self.shared().walk(0..=end, |written| {
+            writer.entry(written.left, written.entry(&chain_id), written.part)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
         let Some(signer) = signer else { return writer.finish_unsigned() };
         let checkpoint = Checkpoint::by_signer(&origin, writer.size(), writer.root(), &*signer);
         writer.finish_with(checkpoint.map_err(io::Error::other)?)

@@ -25,6 +25,8 @@ use crate::tree::Nodes;
 const LONG: Duration = Duration::from_secs(3600);
 /// How long the attendant gathers before it writes what nobody waits for: waking it costs as much as a signature.
 const LINGER: Duration = Duration::from_millis(1);
+/// Bytes that one commit takes along, about.
+const GROUP_BYTES: usize = 8 << 20;
 /// Sealed entries from which on it does not linger.
 const ENOUGH: usize = 512;
 
@@ -373,7 +375,7 @@ impl Shared {
 
     /// Writes all that is ready, and syncs.
     pub(super) fn lead<'s>(&'s self, mut held: Held<'s>) -> Held<'s> {
-        let (stored, leaves) = held.state.lead(self.options.group_bytes);
+        let (stored, leaves) = held.state.lead(GROUP_BYTES);
         held.bell = Bell::Quiet;
         drop(held);
         // Not under the lock, and right before the data: whatever else was overlooked, a child of fork(2) writes nothing.
@@ -413,7 +415,7 @@ impl Shared {
     /// Finds somebody to lead the next commit, if one is due; leads itself if there is nobody.
     pub(super) fn pass_on<'s>(&'s self, mut held: Held<'s>) -> Held<'s> {
         while held.state.wants_leader() {
-            let ready = held.state.ready();
+            let ready = held.state.ready;
             let is_anybody_there = self.sleepers.load(Ordering::SeqCst) > 0;
             let mut slots = held.state.queue.iter().take(ready);
             if is_anybody_there && slots.any(|slot| slot.cell.ask_to_lead()) {
@@ -477,10 +479,7 @@ impl Shared {
         let mut lingered = false;
         loop {
             if held.state.wants_leader() {
-                if lingered
-                    || held.bell == Bell::Now
-                    || held.state.ready() >= ENOUGH
-                    || held.retired
+                if lingered || held.bell == Bell::Now || held.state.ready >= ENOUGH || held.retired
                 {
                     lingered = false;
                     held = self.lead(held);

@@ -6,12 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::chainfile;
+use crate::digest::Digest;
 use crate::error::Refusal;
 use crate::frame::{self, Kind};
-use crate::key::{Purpose, Signature};
+use crate::id::EventId;
+use crate::key::{Purpose, Role, Signature};
 use crate::ledger::call::{Call, Pending};
 use crate::ledger::shared::{Held, Shared};
 use crate::ledger::state::Sealed;
+use crate::reserved::KeyRecord;
 use crate::signer::{Signer, Statement};
 use crate::store::Stored;
 use crate::sync::{Condvar, Mutex, spawn};
@@ -36,6 +39,18 @@ pub(super) fn ask(
         (signature, true) => Ok(signature),
         (_, false) => Err(Refusal::SignerFalse),
     }
+}
+
+/// A key on its way into the chain, with the proof that its signer holds it.
+pub(super) fn record(
+    key: &dyn Signer,
+    role: Role,
+    chain_id: &Digest,
+    event_id: EventId,
+) -> Result<KeyRecord, Refusal> {
+    let digest = KeyRecord::statement(key.public().as_bytes(), role, chain_id, event_id);
+    let proof = ask(key, &Statement::Digest(Purpose::Possession, &digest), true)?;
+    Ok(KeyRecord { public: *key.public().as_bytes(), role, proof })
 }
 
 /// Signs the entries of a call, in order, as far as the signer goes along.

@@ -1,14 +1,10 @@
 //! A ledger as a source of replay: what is durable, which the ledger itself linked, signed and wrote.
 
 use std::io;
-use std::ops::ControlFlow;
 
-use crate::ledger::{Ledger, once};
+use crate::ledger::Ledger;
 use crate::projection::Item;
 use crate::replay::{Each, End, Opening, Source, Step};
-
-/// Frames that are read at once.
-const BLOCK: usize = 256;
 
 impl Source for Ledger {
     fn opening(&mut self) -> io::Result<Option<Opening>> {
@@ -28,22 +24,10 @@ impl Source for Ledger {
     fn read(&mut self, each: &mut Each<'_>) -> io::Result<End> {
         let (chain_id, last) = (self.chain_id(), self.head());
         let size = last.sequence.saturating_add(1);
-        let mut next = 0;
-        while next < size {
-            let block = self.shared().store.read(next, BLOCK)?;
-            if block.is_empty() {
-                let message = format!("expected entry {next}, found none");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-            }
-            for stored in block.iter().filter(|stored| stored.sequence < size) {
-                let written = once::parse(stored)?;
-                let item = Item::new(chain_id, &written.fields, &written.part);
-                if let ControlFlow::Break(()) = each(Step::Entry(item, Some(&written.signature))) {
-                    return Ok(End::whole(size).with_head(last.digest));
-                }
-                next = stored.sequence.saturating_add(1);
-            }
-        }
+        self.shared().walk(0..=last.sequence, |written| {
+            let item = Item::new(chain_id, &written.fields, &written.part);
+            Ok(each(Step::Entry(item, Some(&written.signature))))
+        })?;
         Ok(End::whole(size).with_head(last.digest))
     }
 }

@@ -197,7 +197,7 @@ pub(super) struct State {
     /// Slots from the front that are sealed.
     sealed: usize,
     /// Those of them that end with a whole batch, and may be written.
-    ready: usize,
+    pub(super) ready: usize,
     /// Slots from the front that are being written.
     pub(super) writing: usize,
     /// Whether somebody leads a commit.
@@ -247,11 +247,6 @@ impl State {
             head,
             weight: 0,
         }
-    }
-
-    /// Slots that a leader may write now.
-    pub(super) fn ready(&self) -> usize {
-        self.ready - self.writing.min(self.ready)
     }
 
     /// What an event id stands for, if its entry is not durable yet.
@@ -326,14 +321,14 @@ impl State {
         let (own, all) = (owed.len(), owed.len() + drafts.len());
         let cell = Arc::new(Cell::default());
         let mut entries = Vec::with_capacity(all);
-        for (at, draft) in owed.into_iter().chain(drafts).enumerate() {
+        for (at, mut draft) in owed.into_iter().chain(drafts).enumerate() {
             let stamp = if at == 0 { stamp } else { self.clock.step().map_err(Refusal::Clock)? };
             // The ledger's own entries stand by themselves; the caller's are one batch.
             let (left, batch) = if at < own { (0, 1) } else { (all - at - 1, all - own) };
             let left = u16::try_from(left).map_err(|_| too_large(all))?;
             let batch = u16::try_from(batch).map_err(|_| too_large(all))?;
             let weight = draft.weight();
-            let owed = (at < own).then(|| Box::new(draft.owed.clone()));
+            let owed = draft.owed.take();
             let (pending, before) = self.link_one(draft, stamp, (left, batch), by)?;
             entries.push(Arc::clone(&pending));
             self.weight = self.weight.saturating_add(weight);
@@ -380,7 +375,7 @@ impl State {
         for entries in listed.chunks(LISTED_MAX) {
             let entries = entries.to_vec();
             let reserved = Reserved::Abandoned { cause: Cause::Signer, entries: entries.clone() };
-            drafts.push(Draft::reserved(reserved, None, Owed::Listed(entries))?);
+            drafts.push(Draft::reserved(reserved, None, Some(Box::new(Owed::Listed(entries))))?);
         }
         for entry in &listed {
             self.abandoned.remove(entry);
@@ -392,7 +387,7 @@ impl State {
         for mark in &self.marks {
             let (event_type, map) = (mark.event_type().to_owned(), mark.encode());
             let reserved = Reserved::Open { event_type, map };
-            drafts.push(Draft::reserved(reserved, None, Owed::Mark(*mark))?);
+            drafts.push(Draft::reserved(reserved, None, Some(Box::new(Owed::Mark(*mark))))?);
         }
         self.marks.clear();
         Ok(drafts)
@@ -590,7 +585,6 @@ impl State {
     /// An entry of the ledger's own will not be recorded by now: what it would have said is owed again.
     fn owe(&mut self, owed: Owed) {
         match owed {
-            Owed::Nothing => {}
             Owed::Listed(entries) => self.abandoned.extend(entries),
             Owed::Mark(mark) => self.marks.push_front(mark),
         }

@@ -10,7 +10,6 @@ use crate::id::EventId;
 use crate::key::{ALGORITHM, KeyId, PublicKey, Purpose, Role, Signature, SigningKey};
 use crate::limit::{self, FieldError, RESERVED_PAYLOAD_MAX, SEQUENCE_MAX};
 use crate::payload::{Part, Payload};
-use crate::signer::{Signer, SignerError, Statement};
 
 mod read;
 
@@ -48,19 +47,6 @@ impl KeyRecord {
         let public = *key.public().as_bytes();
         let statement = Self::statement(&public, role, chain_id, event_id);
         Self { public, role, proof: key.sign(Purpose::Possession, &statement) }
-    }
-
-    /// As `new`, for a key that somebody else holds.
-    pub fn by_signer(
-        key: &dyn Signer,
-        role: Role,
-        chain_id: &Digest,
-        event_id: EventId,
-    ) -> Result<Self, SignerError> {
-        let public = *key.public().as_bytes();
-        let digest = Self::statement(&public, role, chain_id, event_id);
-        let proof = key.sign(&Statement::Digest(Purpose::Possession, &digest))?;
-        Ok(Self { public, role, proof })
     }
 
     /// What the proof of possession signs.

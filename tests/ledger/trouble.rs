@@ -54,33 +54,12 @@ impl Store for Slow {
     }
 }
 
-#[derive(Debug)]
-struct Shared(Arc<Slow>);
-
-impl Store for Shared {
-    fn commit(&self, group: &[Stored]) -> Result<(), StoreError> {
-        self.0.commit(group)
-    }
-
-    fn find(&self, event_id: &EventId) -> io::Result<Option<u64>> {
-        self.0.find(event_id)
-    }
-
-    fn read(&self, first: u64, count: usize) -> io::Result<Vec<Stored>> {
-        self.0.read(first, count)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        self.0.size()
-    }
-}
-
 /// Whoever waits for room leads; if it is refused afterwards, what was signed meanwhile still has somebody who writes it.
 #[test]
 fn a_helper_that_is_refused_leaves_nobody_behind() {
     let store = Arc::new(Slow::default());
     let options = Options::new().queue(4, 1 << 20).signer_time(Duration::from_secs(3600));
-    let ledger = ledger_with(Shared(store.clone()), entry_key(), options);
+    let ledger = ledger_with(store.clone(), entry_key(), options);
     for round in 0..5 {
         store.millis.store(60, Ordering::SeqCst);
         let tickets: Vec<_> = (0..2).map(|n| ledger.submit(event(n)).unwrap()).collect();
@@ -158,7 +137,7 @@ fn a_slow_signer_is_not_a_hanging_one() {
 #[test]
 fn closing_keeps_its_deadline_and_names_what_is_in_doubt() {
     let store = Arc::new(Slow::default());
-    let ledger = ledger_with(Shared(store.clone()), entry_key(), Options::new());
+    let ledger = ledger_with(store.clone(), entry_key(), Options::new());
     // It hangs until the ledger has been closed: a close that waited for it would never come back.
     let hold = store.hold.lock().unwrap();
     let ticket = ledger.submit(event(1).id(id(1))).unwrap();
