@@ -52,6 +52,7 @@ fn entries(c: &mut Criterion) {
     });
     group.bench_function("parse a line", |b| b.iter(|| jsonl::parse(black_box(line)).unwrap()));
     group.bench_function("encode", |b| b.iter(|| black_box(&frame).body()));
+    group.bench_function("encode a line", |b| b.iter(|| jsonl::encode(black_box(&frame))));
     group.bench_function("digest", |b| {
         b.iter(|| black_box(&written).fields.digest(black_box(&Digest::ZERO)));
     });

@@ -67,7 +67,6 @@ impl Before {
 impl Link {
     /// What ties an entry with these fields and this digest into its chain.
     pub fn new(fields: &Fields<'_>, digest: Digest) -> Self {
-        let family = fields.event_type.split_once('.');
         Self {
             sequence: fields.sequence,
             prior_hash: fields.prior_hash,
@@ -77,9 +76,14 @@ impl Link {
             signer: fields.signer_key_id,
             is_genesis: Reserved::is_genesis_type(&fields.event_type),
             is_reserved: limit::is_reserved(&fields.event_type),
-            changes_keys: matches!(family, Some(("chain" | "key", _))),
+            changes_keys: changes_keys(&fields.event_type),
         }
     }
+}
+
+/// Whether an entry of this type may change which key may sign what.
+pub(crate) fn changes_keys(event_type: &str) -> bool {
+    matches!(event_type.split_once('.'), Some(("chain" | "key", _)))
 }
 
 /// An entry that asks to be admitted. Its signature is not looked at here: a ledger links before it signs, a verifier
@@ -353,6 +357,17 @@ impl Chain {
         self.expected = end;
         self.exact = true;
         self.prior = None;
+        self.abandoning = None;
+    }
+
+    /// Goes on behind entries that a seal vouches for, which says what the last of them is. Its keyring has to be the one that the seal
+    /// states.
+    #[cfg(feature = "std")]
+    pub(crate) fn resume(&mut self, head: Head) {
+        self.expected = head.sequence.saturating_add(1);
+        self.exact = true;
+        self.prior = Some(head.digest);
+        self.stamp = head.stamp;
         self.abandoning = None;
     }
 

@@ -23,7 +23,8 @@ use crate::tree::{self, Frontier};
 /// The first bytes of a chain file: the PNG trick, which shows a transfer that changed line ends or cut the eighth bit.
 pub const MAGIC: [u8; 8] = [0x89, b'S', b'G', b'C', b'\r', b'\n', 0x1a, b'\n'];
 
-const HEAD: usize = 16;
+/// Bytes of a frame's head.
+pub(crate) const HEAD: usize = 16;
 /// Read at a time: what a stated length can make us allocate before its bytes are there.
 const CHUNK: usize = 1 << 20;
 
@@ -334,31 +335,67 @@ impl<R: Read> Reader<R> {
     }
 }
 
+/// What the sixteen bytes before a body say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) letter: u8,
+    /// Zero in a chain file; a ledger's own files mark the beginning of a group here.
+    pub(crate) mark: u8,
+    pub(crate) left: u16,
+    /// Bytes of body.
+    pub(crate) length: usize,
+    pub(crate) crc: u32,
+}
+
+impl Head {
+    /// Parses a head, if its own CRC is right.
+    pub(crate) fn parse(head: &[u8; HEAD]) -> Option<Self> {
+        let [letter, mark, l0, l1, n0, n1, n2, n3, b0, b1, b2, b3, h0, h1, h2, h3] = *head;
+        let (guarded, _) = head.split_at(HEAD - 4);
+        if crc32fast::hash(guarded) != u32::from_be_bytes([h0, h1, h2, h3]) {
+            return None;
+        }
+        let length = u32::from_be_bytes([n0, n1, n2, n3]);
+        Some(Self {
+            letter,
+            mark,
+            left: u16::from_be_bytes([l0, l1]),
+            length: usize::try_from(length).unwrap_or(usize::MAX),
+            crc: u32::from_be_bytes([b0, b1, b2, b3]),
+        })
+    }
+
+    /// The head's bytes.
+    pub(crate) fn encode(&self) -> [u8; HEAD] {
+        let [l0, l1] = self.left.to_be_bytes();
+        // A head is only made for bodies that were measured.
+        let length = u32::try_from(self.length).unwrap_or(u32::MAX);
+        let [n0, n1, n2, n3] = length.to_be_bytes();
+        let [b0, b1, b2, b3] = self.crc.to_be_bytes();
+        let guarded = [self.letter, self.mark, l0, l1, n0, n1, n2, n3, b0, b1, b2, b3];
+        let [h0, h1, h2, h3] = crc32fast::hash(&guarded).to_be_bytes();
+        [self.letter, self.mark, l0, l1, n0, n1, n2, n3, b0, b1, b2, b3, h0, h1, h2, h3]
+    }
+}
+
 fn scan_frame(rest: &[u8], place: u64) -> Scan {
     let Some(head) = rest.first_chunk::<HEAD>() else { return Scan::More };
-    let [letter, zero, l0, l1, n0, n1, n2, n3, b0, b1, b2, b3, h0, h1, h2, h3] = *head;
     let bad =
         |expected: &str, found: String| Scan::Bad(Misfit::new(Code::FrameHead, expected, found));
-    let crc = u32::from_be_bytes([h0, h1, h2, h3]);
-    let (guarded, _) = head.split_at(HEAD - 4);
-    if crc32fast::hash(guarded) != crc {
+    let Some(Head { letter, mark, left, length, crc }) = Head::parse(head) else {
         return bad("a frame head", "bytes whose CRC differs".to_owned());
-    }
+    };
     let Some(kind) = Kind::from_letter(letter) else {
         return bad("a kind of frame", format!("0x{letter:02x}"));
     };
-    let left = u16::from_be_bytes([l0, l1]);
-    let length = u32::from_be_bytes([n0, n1, n2, n3]);
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
-    if zero != 0 || length > BODY_MAX || (left != 0 && kind != Kind::Entry) {
+    if mark != 0 || length > BODY_MAX || (left != 0 && kind != Kind::Entry) {
         return bad("a frame head within the limits", format!("{length} bytes, left {left}"));
     }
     if rest.len() < HEAD + length {
         return Scan::More;
     }
-    let crc = Some(u32::from_be_bytes([b0, b1, b2, b3]));
     let body = HEAD..HEAD + length;
-    let raw = RawFrame { place, kind: Some(kind), left: Some(left), body, crc };
+    let raw = RawFrame { place, kind: Some(kind), left: Some(left), body, crc: Some(crc) };
     Scan::Frame(raw, HEAD + length)
 }
 
@@ -516,19 +553,10 @@ pub fn encode(frame: &Frame<'_>) -> io::Result<([u8; HEAD], Vec<u8>)> {
 
 /// The head of a frame with this body.
 pub(crate) fn encode_head(kind: Kind, left: u16, body: &[u8]) -> io::Result<[u8; HEAD]> {
-    let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= BODY_MAX);
-    let length = length.ok_or_else(|| {
+    if body.len() > BODY_MAX {
         let message = format!("a frame of {} bytes; at most {BODY_MAX} fit", body.len());
-        io::Error::new(io::ErrorKind::InvalidInput, message)
-    })?;
-    Ok(head(kind.letter(), left, length, crc32fast::hash(body)))
-}
-
-fn head(letter: u8, left: u16, length: u32, crc: u32) -> [u8; HEAD] {
-    let [l0, l1] = left.to_be_bytes();
-    let [n0, n1, n2, n3] = length.to_be_bytes();
-    let [b0, b1, b2, b3] = crc.to_be_bytes();
-    let guarded = [letter, 0, l0, l1, n0, n1, n2, n3, b0, b1, b2, b3];
-    let [h0, h1, h2, h3] = crc32fast::hash(&guarded).to_be_bytes();
-    [letter, 0, l0, l1, n0, n1, n2, n3, b0, b1, b2, b3, h0, h1, h2, h3]
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let (letter, length, crc) = (kind.letter(), body.len(), crc32fast::hash(body));
+    Ok(Head { letter, mark: 0, left, length, crc }.encode())
 }

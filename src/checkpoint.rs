@@ -282,6 +282,11 @@ pub struct Seal {
 }
 
 impl Seal {
+    /// A seal over the state of a chain, with a signature that was made elsewhere.
+    pub fn new(state: SealState, signer: KeyId, signature: Signature) -> Self {
+        Self { state, signer, signature }
+    }
+
     /// Signs the state of a chain.
     pub fn sign(state: SealState, chain_id: &Digest, key: &SigningKey) -> Self {
         let statement = state.statement(chain_id, &key.id());
@@ -335,7 +340,8 @@ impl SealState {
         w.bytes(self.keyring.as_bytes()).uint(self.epoch).bool(self.quarantined);
     }
 
-    fn statement(&self, chain_id: &Digest, signer: &KeyId) -> Digest {
+    /// What a seal's signature is over.
+    pub fn statement(&self, chain_id: &Digest, signer: &KeyId) -> Digest {
         let mut w = Writer::new();
         w.array(10).text("sigchain1/seal\0").bytes(chain_id.as_bytes());
         self.encode(&mut w);

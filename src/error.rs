@@ -66,6 +66,13 @@ pub enum Refusal {
     Clock(ClockError),
     /// The ledger is closed, or closing.
     Closed,
+    /// More entries are durable and at no anchor yet than may be.
+    Exposed {
+        /// How many may be.
+        most: u64,
+        /// Why they could not be anchored.
+        why: String,
+    },
     /// A field.
     Field(FieldError),
     /// This process was forked from the one that opened the ledger.
@@ -144,6 +151,7 @@ impl Refusal {
             Self::Chain(misfit) => (misfit.code.as_str(), of_chain(misfit.code)),
             Self::Clock(_) => ("CLOCK", "see to the machine's clock"),
             Self::Closed => ("LEDGER_CLOSED", REOPEN),
+            Self::Exposed { .. } => ("EXPOSED", "see to the anchor, and append it again"),
             Self::Field(_) => ("FIELD", "mend the field"),
             Self::Forked => {
                 ("LEDGER_FORKED", "open a ledger in the new process, or append in the old")
@@ -178,6 +186,12 @@ impl fmt::Display for Refusal {
             Self::Chain(misfit) => write!(f, "{misfit}"),
             Self::Clock(error) => write!(f, "{error}"),
             Self::Closed => f.write_str("the ledger is closed"),
+            Self::Exposed { most, why } => {
+                write!(
+                    f,
+                    "expected at most {most} entries without anchor, and the anchor fails: {why}"
+                )
+            }
             Self::Field(error) => write!(f, "{error}"),
             Self::Forked => {
                 f.write_str("this process was forked from the one that opened the ledger")
@@ -243,6 +257,15 @@ pub enum OpenError {
     },
     /// Its first entry could not be recorded.
     Append(AppendError),
+    /// Its files could not be opened or read, or are not such as a ledger puts up with.
+    Io(std::io::Error),
+    /// Its files do not end as a crash would leave them: nothing was changed, and nothing is appended before somebody has looked.
+    Stopped {
+        /// The stable code.
+        code: &'static str,
+        /// What was found.
+        what: String,
+    },
     /// What is there does not verify.
     Faulty {
         /// The entry.
@@ -257,6 +280,13 @@ impl fmt::Display for OpenError {
         match self {
             Self::Store { expected, found } => write!(f, "expected {expected}, found {found}"),
             Self::Append(error) => error.fmt(f),
+            Self::Io(error) => error.fmt(f),
+            Self::Stopped { what, .. } => {
+                write!(
+                    f,
+                    "{what}; nothing was changed: verify the ledger, and see what happened to it"
+                )
+            }
             Self::Faulty { sequence, misfit } => {
                 write!(f, "entry {sequence} does not verify: {misfit}; nothing was changed")
             }
@@ -280,7 +310,7 @@ impl From<Refusal> for OpenError {
 
 impl From<std::io::Error> for OpenError {
     fn from(error: std::io::Error) -> Self {
-        Self::Store { expected: "a store that can be read", found: error.to_string() }
+        Self::Io(error)
     }
 }
 

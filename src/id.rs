@@ -63,13 +63,14 @@ impl EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = String::with_capacity(36);
         for (at, byte) in self.0.iter().enumerate() {
             if matches!(at, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
+                out.push('-');
             }
-            write!(f, "{byte:02x}")?;
+            text::push_hex(&mut out, &[*byte]);
         }
-        Ok(())
+        f.write_str(&out)
     }
 }
 

@@ -33,71 +33,117 @@ pub fn kind(line: &[u8]) -> Option<Kind> {
 
 /// The line of a frame, with its line feed.
 pub fn encode(frame: &Frame<'_>) -> String {
-    let out = &mut String::with_capacity(1024);
+    let mut out = String::with_capacity(1024);
+    push(&mut out, frame);
+    out
+}
+
+/// Appends the line of a frame, with its line feed.
+pub fn push(out: &mut String, frame: &Frame<'_>) {
     match frame {
-        Frame::Entry(written) => encode_entry(out, written),
+        Frame::Entry(written) => return push_entry(out, written),
         Frame::Attachment(attachment) => {
             let (kind, number) = attachment.target.numbers();
             put(out, "{\"frame\":\"attachment\",\"bytes\":");
             binary(out, &attachment.bytes);
-            put(out, &format!(",\"kind\":{kind},\"number\":{number},\"type\":"));
-            text::json_string(out, &attachment.type_name);
+            put_number(out, ",\"kind\":", kind);
+            put_number(out, ",\"number\":", number);
+            put_string(out, ",\"type\":", &attachment.type_name);
         }
         Frame::Checkpoint(checkpoint) => {
-            put(out, "{\"frame\":\"checkpoint\",\"note\":");
-            text::json_string(out, &checkpoint.encode());
+            put_string(out, "{\"frame\":\"checkpoint\",\"note\":", &checkpoint.encode());
         }
         Frame::Gap(gap) => {
-            let (count, first) = (gap.count, gap.first);
-            put(out, &format!("{{\"frame\":\"gap\",\"count\":{count},\"first\":{first}"));
+            put_number(out, "{\"frame\":\"gap\",\"count\":", gap.count);
+            put_number(out, ",\"first\":", gap.first);
             hashes(out, ",\"hashes\":", &gap.hashes);
-            put(out, &format!(",\"reason\":{}", gap.reason.number()));
+            put_number(out, ",\"reason\":", gap.reason.number());
         }
         Frame::Header { version, chain_id } => {
-            put(out, "{\"frame\":\"header\",\"chain_id\":");
-            binary(out, chain_id.as_bytes());
-            put(out, &format!(",\"version\":{version}"));
+            put_binary(out, "{\"frame\":\"header\",\"chain_id\":", chain_id.as_bytes());
+            put_number(out, ",\"version\":", *version);
         }
         Frame::Seal(seal) => {
             let state = &seal.state;
-            put(out, &format!("{{\"frame\":\"seal\",\"epoch\":{}", state.epoch));
+            put_number(out, "{\"frame\":\"seal\",\"epoch\":", state.epoch);
             hashes(out, ",\"frontier\":", &state.frontier);
-            put(out, ",\"head\":");
-            binary(out, state.head.as_bytes());
-            put(out, ",\"keyring\":");
-            binary(out, state.keyring.as_bytes());
-            put(out, &format!(",\"quarantined\":{},\"signature\":", state.quarantined));
-            binary(out, seal.signature.as_bytes());
-            put(out, ",\"signer_key_id\":");
-            binary(out, seal.signer.as_bytes());
-            put(out, &format!(",\"size\":{},\"stamp\":\"{}\"", state.size, state.stamp.hex()));
+            put_binary(out, ",\"head\":", state.head.as_bytes());
+            put_binary(out, ",\"keyring\":", state.keyring.as_bytes());
+            put(out, ",\"quarantined\":");
+            put(out, if state.quarantined { "true" } else { "false" });
+            put_binary(out, ",\"signature\":", seal.signature.as_bytes());
+            put_binary(out, ",\"signer_key_id\":", seal.signer.as_bytes());
+            put_number(out, ",\"size\":", state.size);
+            put_hex(out, ",\"stamp\":", Some(&state.stamp.as_u64().to_be_bytes()));
         }
         Frame::Trailer(trailer) => {
-            put(out, &format!("{{\"frame\":\"trailer\",\"frames\":{}", trailer.frames));
+            put_number(out, "{\"frame\":\"trailer\",\"frames\":", trailer.frames);
             match &trailer.summary {
                 Summary::Signed(checkpoint) => {
-                    put(out, ",\"note\":");
-                    text::json_string(out, &checkpoint.encode());
+                    put_string(out, ",\"note\":", &checkpoint.encode());
                 }
                 Summary::Unsigned { size, root } => {
-                    put(out, ",\"root\":");
-                    binary(out, root.as_bytes());
-                    put(out, &format!(",\"size\":{size}"));
+                    put_binary(out, ",\"root\":", root.as_bytes());
+                    put_number(out, ",\"size\":", *size);
                 }
             }
         }
     }
     put(out, "}\n");
-    std::mem::take(out)
 }
 
 fn put(out: &mut String, text: &str) {
     out.push_str(text);
 }
 
-fn binary(out: &mut String, bytes: &[u8]) {
+fn put_number(out: &mut String, key: &str, number: u64) {
     // Writing to a String cannot fail.
-    let _ = write!(out, "\"{}\"", text::base64url(bytes));
+    let _ = write!(out, "{key}{number}");
+}
+
+fn put_string(out: &mut String, key: &str, value: &str) {
+    put(out, key);
+    text::json_string(out, value);
+}
+
+fn put_string_or_null(out: &mut String, key: &str, value: Option<&str>) {
+    match value {
+        Some(value) => put_string(out, key, value),
+        None => put_null(out, key),
+    }
+}
+
+fn put_binary(out: &mut String, key: &str, bytes: &[u8]) {
+    put(out, key);
+    binary(out, bytes);
+}
+
+fn put_hex(out: &mut String, key: &str, bytes: Option<&[u8]>) {
+    let Some(bytes) = bytes else { return put_null(out, key) };
+    put(out, key);
+    out.push('"');
+    text::push_hex(out, bytes);
+    out.push('"');
+}
+
+fn put_quoted_or_null(out: &mut String, key: &str, value: Option<impl std::fmt::Display>) {
+    match value {
+        Some(value) => {
+            let _ = write!(out, "{key}\"{value}\"");
+        }
+        None => put_null(out, key),
+    }
+}
+
+fn put_null(out: &mut String, key: &str) {
+    put(out, key);
+    put(out, "null");
+}
+
+fn binary(out: &mut String, bytes: &[u8]) {
+    out.push('"');
+    text::push_base64url(out, bytes);
+    out.push('"');
 }
 
 fn hashes(out: &mut String, key: &str, hashes: &[Digest]) {
@@ -109,56 +155,38 @@ fn hashes(out: &mut String, key: &str, hashes: &[Digest]) {
     out.push_str(if hashes.is_empty() { "[]" } else { "]" });
 }
 
-fn quoted_or_null(out: &mut String, value: Option<impl std::fmt::Display>) {
-    let _ = match value {
-        Some(value) => write!(out, "\"{value}\""),
-        None => write!(out, "null"),
-    };
-}
-
-fn string_or_null(out: &mut String, value: Option<&str>) {
-    match value {
-        Some(value) => text::json_string(out, value),
-        None => out.push_str("null"),
-    }
-}
-
-fn encode_entry(out: &mut String, written: &Written<'_>) {
+/// Appends the line of an entry, with its line feed. Live logs are made of it, beside the appends: it allocates little.
+pub fn push_entry(out: &mut String, written: &Written<'_>) {
     let fields = &written.fields;
-    put(out, "{\"actor\":");
-    text::json_string(out, &fields.actor);
-    put(out, ",\"causation_id\":");
-    quoted_or_null(out, fields.causation_id);
-    put(out, ",\"correlation_id\":");
-    string_or_null(out, fields.correlation_id.as_deref());
-    put(out, ",\"episode_id\":");
-    string_or_null(out, fields.episode_id.as_deref());
-    put(out, &format!(",\"event_id\":\"{}\",\"event_type\":", fields.event_id));
-    text::json_string(out, &fields.event_type);
-    put(out, &format!(",\"left\":{},\"payload\":", written.left));
+    put_string(out, "{\"actor\":", &fields.actor);
+    put_quoted_or_null(out, ",\"causation_id\":", fields.causation_id);
+    put_string_or_null(out, ",\"correlation_id\":", fields.correlation_id.as_deref());
+    put_string_or_null(out, ",\"episode_id\":", fields.episode_id.as_deref());
+    put_quoted_or_null(out, ",\"event_id\":", Some(fields.event_id));
+    put_string(out, ",\"event_type\":", &fields.event_type);
+    put_number(out, ",\"left\":", u64::from(written.left));
+    put(out, ",\"payload\":");
     encode_part(out, &written.part);
-    put(out, ",\"payload_hash\":");
-    binary(out, fields.payload_hash.as_bytes());
-    put(out, ",\"prior_hash\":");
-    binary(out, fields.prior_hash.as_bytes());
-    put(out, &format!(",\"schema_version\":{}", fields.schema_version));
-    put(out, &format!(",\"sequence\":{},\"signature\":", fields.sequence));
-    binary(out, written.signature.as_bytes());
-    put(out, ",\"signer_key_id\":");
-    binary(out, fields.signer_key_id.as_bytes());
-    put(out, ",\"span_id\":");
-    quoted_or_null(out, fields.span_id);
-    put(out, &format!(",\"system_time\":\"{}\",\"trace_id\":", fields.system_time.hex()));
-    quoted_or_null(out, fields.trace_id);
-    put(out, ",\"valid_from\":");
-    quoted_or_null(out, fields.valid_from);
-    put(out, ",\"valid_to\":");
-    quoted_or_null(out, fields.valid_to);
+    put_binary(out, ",\"payload_hash\":", fields.payload_hash.as_bytes());
+    put_binary(out, ",\"prior_hash\":", fields.prior_hash.as_bytes());
+    put_number(out, ",\"schema_version\":", u64::from(fields.schema_version));
+    put_number(out, ",\"sequence\":", fields.sequence);
+    put_binary(out, ",\"signature\":", written.signature.as_bytes());
+    put_binary(out, ",\"signer_key_id\":", fields.signer_key_id.as_bytes());
+    put_hex(out, ",\"span_id\":", fields.span_id.as_ref().map(|id| &id.as_bytes()[..]));
+    put_hex(out, ",\"system_time\":", Some(&fields.system_time.as_u64().to_be_bytes()));
+    put_hex(out, ",\"trace_id\":", fields.trace_id.as_ref().map(|id| &id.as_bytes()[..]));
+    put_quoted_or_null(out, ",\"valid_from\":", fields.valid_from);
+    put_quoted_or_null(out, ",\"valid_to\":", fields.valid_to);
+    put(out, "}\n");
 }
 
 fn encode_part(out: &mut String, part: &Part<'_>) {
     match part {
-        Part::Erased(by) => put(out, &format!("{{\"erased\":{by}}}")),
+        Part::Erased(by) => {
+            put_number(out, "{\"erased\":", *by);
+            out.push('}');
+        }
         Part::Withheld => put(out, "{\"withheld\":true}"),
         Part::Whole(leaf) => encode_leaf(out, leaf),
         Part::Fields(slots) => {
@@ -167,8 +195,7 @@ fn encode_part(out: &mut String, part: &Part<'_>) {
                 out.push(if at == 0 { '[' } else { ',' });
                 match slot {
                     Slot::Hidden(hash) => {
-                        put(out, "{\"hash\":");
-                        binary(out, hash.as_bytes());
+                        put_binary(out, "{\"hash\":", hash.as_bytes());
                         out.push('}');
                     }
                     Slot::Shown(leaf) => encode_leaf(out, leaf),
@@ -183,21 +210,16 @@ fn encode_leaf(out: &mut String, leaf: &Leaf<'_>) {
     let plain = as_plain_text(&leaf.bytes);
     out.push('{');
     if plain.is_none() {
-        put(out, "\"base64\":");
-        binary(out, &leaf.bytes);
+        put_binary(out, "\"base64\":", &leaf.bytes);
         out.push(',');
     }
-    put(out, "\"media_type\":");
-    text::json_string(out, &leaf.media_type);
+    put_string(out, "\"media_type\":", &leaf.media_type);
     if let Some(name) = &leaf.name {
-        put(out, ",\"name\":");
-        text::json_string(out, name);
+        put_string(out, ",\"name\":", name);
     }
-    put(out, ",\"salt\":");
-    binary(out, &leaf.salt);
+    put_binary(out, ",\"salt\":", &leaf.salt);
     if let Some(plain) = plain {
-        put(out, ",\"text\":");
-        text::json_string(out, plain);
+        put_string(out, ",\"text\":", plain);
     }
     out.push('}');
 }
@@ -206,7 +228,9 @@ fn encode_leaf(out: &mut String, leaf: &Leaf<'_>) {
 fn as_plain_text(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
     let plain = |c: char| matches!(c, '\t' | '\n' | '\r') || !text::is_control(c);
-    text.chars().all(plain).then_some(text)
+    // Nearly all text is ASCII throughout, where a look at the bytes is enough.
+    let is_plain_ascii = |b: &u8| matches!(b, b' '..=b'~' | b'\t' | b'\n' | b'\r');
+    (bytes.iter().all(is_plain_ascii) || text.chars().all(plain)).then_some(text)
 }
 
 /// Parses a line, without its line feed.

@@ -39,6 +39,12 @@ impl Key {
     pub fn is_active(&self) -> bool {
         self.until.is_none()
     }
+
+    /// Whether it may sign checkpoints and seals of this size.
+    pub fn may_seal(&self, size: u64) -> bool {
+        let is_within = size > self.from && self.until.is_none_or(|until| size <= until);
+        self.role == Role::Checkpoint && is_within
+    }
 }
 
 /// The entry that asks for a change.

@@ -28,12 +28,18 @@
 
 #[cfg(all(feature = "std", unix))]
 pub mod agent;
+#[cfg(all(feature = "std", unix))]
+pub mod anchor;
 pub mod chain;
 pub mod chainfile;
 pub mod checkpoint;
 pub mod clock;
 pub mod codec;
 pub mod digest;
+#[cfg(all(feature = "std", unix))]
+pub mod directory;
+#[cfg(all(feature = "std", unix))]
+pub mod disk;
 pub mod entry;
 #[cfg(feature = "std")]
 pub mod error;
@@ -42,21 +48,29 @@ pub mod fault;
 pub mod fork;
 pub mod frame;
 pub mod id;
+#[cfg(all(feature = "std", unix))]
+pub mod index;
 pub mod jsonl;
 pub mod key;
 #[cfg(feature = "std")]
 pub mod keyfile;
 pub mod keyring;
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", unix))]
 pub mod ledger;
 pub mod limit;
+#[cfg(all(feature = "std", unix))]
+pub mod mirror;
 pub mod payload;
 pub mod point;
 pub mod projection;
 pub mod proof;
 pub mod receipt;
+#[cfg(all(feature = "std", unix))]
+mod recovery;
 pub mod replay;
 pub mod reserved;
+#[cfg(all(feature = "std", unix))]
+mod segment;
 pub mod signer;
 pub mod stamp;
 #[cfg(feature = "std")]
@@ -67,7 +81,7 @@ pub mod text;
 pub mod tree;
 pub mod verify;
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", unix))]
 pub use crate::ledger::{install, installed, record};
 
 #[cfg(doctest)]

@@ -59,6 +59,9 @@ impl fmt::Display for SignerError {
 
 impl std::error::Error for SignerError {}
 
+/// Digests that a signer is asked for at once, at most.
+pub const SEVERAL: usize = 16;
+
 /// Holds a private key, or reaches somebody who does.
 pub trait Signer: Send + Sync {
     /// The public half.
@@ -67,8 +70,30 @@ pub trait Signer: Send + Sync {
     /// Signs, or says why not. May block; a ledger gives it a time and goes on without it when that has passed.
     fn sign(&self, statement: &Statement<'_>) -> Result<Signature, SignerError>;
 
-    /// Whether the key is in this process: such a signer is asked on the caller's own thread, and its signatures are
-    /// verified before they are written only where that was asked for. Those of all others always are.
+    /// How many digests it is best asked for at once. A ledger gathers what nobody waits for, and asks for that many in
+    /// [`Signer::sign_several`]; only of signers in its process, and never for more than [`SEVERAL`].
+    fn at_once(&self) -> usize {
+        1
+    }
+
+    /// Signs several digests for one purpose, in order. Fewer signatures than digests come with the reason.
+    fn sign_several(
+        &self,
+        purpose: Purpose,
+        digests: &[Digest],
+    ) -> (Vec<Signature>, Option<SignerError>) {
+        let mut signatures = Vec::with_capacity(digests.len());
+        for digest in digests {
+            match self.sign(&Statement::Digest(purpose, digest)) {
+                Ok(signature) => signatures.push(signature),
+                Err(error) => return (signatures, Some(error)),
+            }
+        }
+        (signatures, None)
+    }
+
+    /// Whether the key is in this process: such a signer is asked on the caller's own thread, and its signatures are verified before they
+    /// are written only where that was asked for. Those of all others always are.
     fn is_in_process(&self) -> bool {
         false
     }
@@ -98,6 +123,18 @@ impl Signer for SigningKey {
             }
             Statement::Note(text) => Ok(self.sign_note(text)),
         }
+    }
+
+    fn at_once(&self) -> usize {
+        SEVERAL
+    }
+
+    fn sign_several(
+        &self,
+        purpose: Purpose,
+        digests: &[Digest],
+    ) -> (Vec<Signature>, Option<SignerError>) {
+        (Self::sign_several(self, purpose, digests), None)
     }
 
     fn is_in_process(&self) -> bool {

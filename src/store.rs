@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
+use crate::digest::Digest;
 use crate::id::EventId;
 use crate::sync::Mutex;
 
@@ -23,6 +25,10 @@ pub struct Stored {
     pub sequence: u64,
     /// Id of its event.
     pub event_id: EventId,
+    /// Its digest, to which the next entry is linked.
+    pub digest: Digest,
+    /// Whether it may have changed the keyring: a chain that is opened needs such entries, however old.
+    pub changes_keys: bool,
     /// Entries of the same batch that follow.
     pub left: u16,
     /// The 16 bytes before the body.
@@ -33,8 +39,136 @@ pub struct Stored {
 
 impl Stored {
     /// A frame on its way into a store.
-    pub fn new(sequence: u64, event_id: EventId, left: u16, head: [u8; 16], body: Vec<u8>) -> Self {
-        Self { sequence, event_id, left, head, body }
+    pub fn new(
+        (sequence, event_id, digest): (u64, EventId, Digest),
+        left: u16,
+        head: [u8; 16],
+        body: Vec<u8>,
+    ) -> Self {
+        Self { sequence, event_id, digest, changes_keys: false, left, head, body }
+    }
+
+    /// Says whether it may have changed the keyring.
+    #[must_use]
+    pub fn changing_keys(self, changes_keys: bool) -> Self {
+        Self { changes_keys, ..self }
+    }
+}
+
+/// The frame of a seal, on its way into a store.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SealFrame {
+    /// The 16 bytes before the body.
+    pub head: [u8; 16],
+    /// Body of the frame.
+    pub body: Vec<u8>,
+}
+
+impl SealFrame {
+    /// A seal on its way into a store.
+    pub fn new(head: [u8; 16], body: Vec<u8>) -> Self {
+        Self { head, body }
+    }
+}
+
+/// Frames of entries that were read from a store, in one piece of memory that can be used again: an allocation for each would cost
+/// more than reading it.
+#[derive(Clone, Default)]
+pub struct Frames {
+    bytes: Vec<u8>,
+    places: Vec<Place>,
+}
+
+/// Where a frame's body is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    sequence: u64,
+    left: u16,
+    start: usize,
+    len: usize,
+}
+
+/// The frame of an entry in a store.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct FrameRef<'f> {
+    /// Sequence of the entry.
+    pub sequence: u64,
+    /// Entries of the same batch that follow.
+    pub left: u16,
+    /// Body of the frame.
+    pub body: &'f [u8],
+}
+
+impl fmt::Debug for FrameRef<'_> {
+    /// Without the body.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FrameRef({}, {} bytes)", self.sequence, self.body.len())
+    }
+}
+
+impl fmt::Debug for Frames {
+    /// Without the bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl Frames {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Forgets them, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.places.clear();
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, sequence: u64, left: u16, body: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(body);
+        self.places.push(Place { sequence, left, start, len: body.len() });
+    }
+
+    /// Adds all frames of a piece of memory that `fill` fills: it gives sequence, `left` and the place of the body of each.
+    pub(crate) fn fill(
+        &mut self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> io::Result<Vec<(u64, u16, Range<usize>)>>,
+    ) -> io::Result<()> {
+        let base = self.bytes.len();
+        self.bytes.resize(base.saturating_add(len), 0);
+        let found = fill(self.bytes.get_mut(base..).unwrap_or_default())?;
+        self.places.extend(found.into_iter().map(|(sequence, left, body)| Place {
+            sequence,
+            left,
+            start: base.saturating_add(body.start),
+            len: body.len(),
+        }));
+        Ok(())
+    }
+
+    /// Them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = FrameRef<'_>> {
+        self.places.iter().map(|place| {
+            let Place { sequence, left, start, len } = *place;
+            let body = self.bytes.get(start..start.saturating_add(len)).unwrap_or_default();
+            FrameRef { sequence, left, body }
+        })
     }
 }
 
@@ -69,11 +203,33 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Sequence of the entry with this event, if it is durable.
     fn find(&self, event_id: &EventId) -> io::Result<Option<u64>>;
 
-    /// The frames of up to `count` durable entries from `first` on; fewer only at the end.
-    fn read(&self, first: u64, count: usize) -> io::Result<Vec<Stored>>;
+    /// Reads the frames of up to `count` durable entries from `first` on, in place of what `frames` held: at least one, and none only at
+    /// the end.
+    fn read(&self, first: u64, count: usize, frames: &mut Frames) -> io::Result<()>;
 
     /// Number of durable entries.
     fn size(&self) -> io::Result<u64>;
+
+    /// Whether a seal is due: the store would begin a new piece behind it.
+    fn wants_seal(&self) -> bool {
+        false
+    }
+
+    /// Makes a seal over all entries durable. Then a new piece begins, unless it is the last one.
+    fn seal(&self, seal: &SealFrame, is_last: bool) -> Result<(), StoreError> {
+        let _ = (seal, is_last);
+        Ok(())
+    }
+
+    /// Does what nobody waits for, such as making indexes. Called now and then by a thread of the ledger's own.
+    fn tend(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Nothing more will be written: what keeps other writers out may be let go.
+    fn end(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl<S: Store + ?Sized> Store for Arc<S> {
@@ -85,12 +241,28 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).find(event_id)
     }
 
-    fn read(&self, first: u64, count: usize) -> io::Result<Vec<Stored>> {
-        (**self).read(first, count)
+    fn read(&self, first: u64, count: usize, frames: &mut Frames) -> io::Result<()> {
+        (**self).read(first, count, frames)
     }
 
     fn size(&self) -> io::Result<u64> {
         (**self).size()
+    }
+
+    fn wants_seal(&self) -> bool {
+        (**self).wants_seal()
+    }
+
+    fn seal(&self, seal: &SealFrame, is_last: bool) -> Result<(), StoreError> {
+        (**self).seal(seal, is_last)
+    }
+
+    fn tend(&self) -> io::Result<()> {
+        (**self).tend()
+    }
+
+    fn end(&self) -> io::Result<()> {
+        (**self).end()
     }
 }
 
@@ -118,12 +290,10 @@ struct Held {
     places: BTreeMap<EventId, u64>,
 }
 
-/// A frame, and where its body is.
+/// Where the body of a frame is.
 #[derive(Clone, Copy, Debug)]
 struct Kept {
-    event_id: EventId,
     left: u16,
-    head: [u8; 16],
     chunk: usize,
     start: usize,
     len: usize,
@@ -146,15 +316,14 @@ impl Held {
         let Some(bytes) = self.chunks.last_mut() else { return };
         let start = bytes.len();
         bytes.extend_from_slice(&stored.body);
-        let (event_id, left, head) = (stored.event_id, stored.left, stored.head);
-        self.frames.push(Kept { event_id, left, head, chunk, start, len });
-        self.places.insert(event_id, stored.sequence);
+        self.frames.push(Kept { left: stored.left, chunk, start, len });
+        self.places.insert(stored.event_id, stored.sequence);
     }
 
-    fn get(&self, sequence: u64) -> Option<Stored> {
+    fn get(&self, sequence: u64) -> Option<(u16, &[u8])> {
         let kept = self.frames.get(usize::try_from(sequence).ok()?)?;
-        let body = self.chunks.get(kept.chunk)?.get(kept.start..)?.get(..kept.len)?.to_vec();
-        Some(Stored { sequence, event_id: kept.event_id, left: kept.left, head: kept.head, body })
+        let body = self.chunks.get(kept.chunk)?.get(kept.start..)?.get(..kept.len)?;
+        Some((kept.left, body))
     }
 }
 
@@ -178,9 +347,14 @@ impl Store for Memory {
         Ok(self.held.lock().places.get(event_id).copied())
     }
 
-    fn read(&self, first: u64, count: usize) -> io::Result<Vec<Stored>> {
+    fn read(&self, first: u64, count: usize, frames: &mut Frames) -> io::Result<()> {
+        frames.clear();
         let held = self.held.lock();
-        Ok((first..).take(count).map_while(|sequence| held.get(sequence)).collect())
+        for sequence in (first..).take(count) {
+            let Some((left, body)) = held.get(sequence) else { break };
+            frames.push(sequence, left, body);
+        }
+        Ok(())
     }
 
     fn size(&self) -> io::Result<u64> {

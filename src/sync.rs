@@ -11,7 +11,7 @@ mod imp {
 
     pub(crate) use parking_lot::{Condvar, MutexGuard};
     pub(crate) use std::hint::spin_loop;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
     /// A lock.
     #[derive(Debug, Default)]
@@ -85,7 +85,9 @@ mod imp {
     #[cfg(not(loom))]
     use shuttle as scheduler;
 
-    pub(crate) use scheduler::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+    pub(crate) use scheduler::sync::atomic::{
+        AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering,
+    };
     pub(crate) use scheduler::sync::{Condvar, MutexGuard};
     pub(crate) use scheduler::thread::yield_now as spin_loop;
 
@@ -140,5 +142,6 @@ mod imp {
 }
 
 pub(crate) use imp::{
-    AtomicBool, AtomicU8, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, spawn, spin_loop,
+    AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, spawn,
+    spin_loop,
 };

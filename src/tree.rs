@@ -1,8 +1,11 @@
 //! The RFC 6962 tree over the entries, with SHA-256.
 //!
 //! `Frontier` grows a leaf or a whole subtree at a time and keeps one hash per level: enough for roots, in constant
-//! memory. `Nodes` keeps the nodes of level 8 and up (a quarter of a byte per entry) and proves inclusion and consistency in
-//! logarithmic time, given a way to read the leaf hashes of at most 256 entries around the place.
+//! memory. `Nodes` keeps the nodes of level 8 and up on a `Shelf` (a quarter of a byte per entry; in memory, or in a file) and proves
+//! inclusion and consistency in logarithmic time, given a way to read the leaf hashes of at most 256 entries around the place.
+
+use std::fmt;
+use std::io;
 
 use crate::digest::Digest;
 use crate::key::Signature;
@@ -189,31 +192,114 @@ pub fn verify_consistency(
     last == 0 && old == *old_root && new == *new_root
 }
 
+/// Where complete nodes of level 8 and up are kept.
+pub trait Shelf: fmt::Debug + Send {
+    /// Node `index` of `level`, if it is there and undamaged.
+    fn get(&self, level: u32, index: u64) -> Option<Digest>;
+
+    /// Keeps a node. They come in the order in which they complete, each once.
+    fn put(&mut self, level: u32, index: u64, node: Digest);
+
+    /// Writes out what is only in memory, where there is anything to write it to. Syncs nothing.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<S: Shelf + ?Sized> Shelf for Box<S> {
+    fn get(&self, level: u32, index: u64) -> Option<Digest> {
+        (**self).get(level, index)
+    }
+
+    fn put(&mut self, level: u32, index: u64, node: Digest) {
+        (**self).put(level, index, node);
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (**self).flush()
+    }
+}
+
+/// A shelf in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Levels {
+    /// `levels[k]` holds the nodes of level `STORED_LEVEL + k`, from left to right.
+    levels: Vec<Vec<Digest>>,
+}
+
+impl Shelf for Levels {
+    fn get(&self, level: u32, index: u64) -> Option<Digest> {
+        let nodes = self.levels.get(usize::try_from(level.checked_sub(STORED_LEVEL)?).ok()?)?;
+        nodes.get(usize::try_from(index).ok()?).copied()
+    }
+
+    fn put(&mut self, level: u32, _: u64, node: Digest) {
+        let Ok(stored) = usize::try_from(level.saturating_sub(STORED_LEVEL)) else { return };
+        if self.levels.len() <= stored {
+            self.levels.resize_with(stored + 1, Vec::new);
+        }
+        if let Some(nodes) = self.levels.get_mut(stored) {
+            nodes.push(node);
+        }
+    }
+}
+
 /// The nodes of level 8 and up of a growing tree, for proofs about any of its sizes so far.
 ///
 /// What it needs below level 8 of complete blocks it asks for: `leaves(i)` must give the leaf hash of entry `i`, and is called for at
 /// most 512 entries a proof.
 #[derive(Clone, Debug, Default)]
-pub struct Nodes {
+pub struct Nodes<S = Levels> {
     size: u64,
     /// Leaf hashes of the block of 256 that is not complete yet.
     tail: Vec<Digest>,
-    /// `levels[k]` holds the complete nodes of level `STORED_LEVEL + k`, from left to right.
-    levels: Vec<Vec<Digest>>,
+    /// Roots of the maximal subtrees of the complete blocks, from left to right: to grow and to know the root, the shelf is not read.
+    edge: Vec<Digest>,
+    shelf: S,
 }
 
 /// Gives the leaf hash of an entry, or nothing if it cannot be read.
 pub type Leaves<'l> = &'l dyn Fn(u64) -> Option<Digest>;
 
 impl Nodes {
-    /// The empty tree.
+    /// The empty tree, in memory.
     pub fn new() -> Self {
         Self::default()
+    }
+}
+
+impl<S: Shelf> Nodes<S> {
+    /// The empty tree, on an empty shelf.
+    pub fn on(shelf: S) -> Self {
+        Self { size: 0, tail: Vec::new(), edge: Vec::new(), shelf }
+    }
+
+    /// The tree that had this frontier, on a shelf that has its nodes; `leaves` is asked for those of the last block, if it is not
+    /// complete. Nothing if the shelf or the leaves are of another tree. The frontier has to come from where it can be believed: a
+    /// signed seal.
+    pub fn resume(frontier: &Frontier, shelf: S, leaves: Leaves<'_>) -> Option<Self> {
+        let size = frontier.size();
+        let complete = size >> STORED_LEVEL << STORED_LEVEL;
+        let stored = |(at, level): (u64, u32)| shelf.get(level, at >> level);
+        let edge = split(0, complete).into_iter().map(stored).collect::<Option<_>>()?;
+        let tail = (complete..size).map(leaves).collect::<Option<_>>()?;
+        let nodes = Self { size, tail, edge, shelf };
+        (nodes.frontier() == *frontier).then_some(nodes)
     }
 
     /// Number of leaves.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Where the nodes are kept.
+    pub fn shelf(&self) -> &S {
+        &self.shelf
+    }
+
+    /// Where the nodes are kept, to have it written out.
+    pub fn shelf_mut(&mut self) -> &mut S {
+        &mut self.shelf
     }
 
     /// Adds a leaf.
@@ -223,22 +309,27 @@ impl Nodes {
         if !self.size.is_multiple_of(1 << STORED_LEVEL) {
             return;
         }
-        let mut complete = fold_perfect(&self.tail);
+        let mut node = fold_perfect(&self.tail);
         self.tail.clear();
-        // Each level that thereby has an even number of nodes completes one of the level above.
-        for level in 0.. {
-            if self.levels.len() <= level {
-                self.levels.push(Vec::new());
-            }
-            let Some(nodes) = self.levels.get_mut(level) else { return };
-            nodes.push(complete);
-            match nodes.as_slice() {
-                [.., left, right] if nodes.len().is_multiple_of(2) => {
-                    complete = node_hash(left, right);
-                }
-                _ => return,
-            }
+        let (mut level, mut index) = (STORED_LEVEL, (self.size >> STORED_LEVEL) - 1);
+        self.shelf.put(level, index, node);
+        // Each right child completes its parent.
+        while index & 1 == 1 {
+            let Some(left) = self.edge.pop() else { return };
+            node = node_hash(&left, &node);
+            level += 1;
+            index >>= 1;
+            self.shelf.put(level, index, node);
         }
+        self.edge.push(node);
+    }
+
+    /// The right edge, for a seal.
+    pub fn frontier(&self) -> Frontier {
+        let size = self.size >> STORED_LEVEL << STORED_LEVEL;
+        let mut frontier = Frontier { size, hashes: self.edge.clone() };
+        self.tail.iter().for_each(|leaf| frontier.push(*leaf));
+        frontier
     }
 
     /// The root when the tree had `size` leaves.
@@ -249,12 +340,15 @@ impl Nodes {
         if size == 0 {
             return Some(empty_root());
         }
+        if size == self.size {
+            return Some(self.root());
+        }
         self.range(0, size, leaves)
     }
 
     /// The present root.
-    pub fn root(&self) -> Option<Digest> {
-        self.root_at(self.size, &|_| None)
+    pub fn root(&self) -> Digest {
+        self.frontier().root()
     }
 
     /// The path that proves leaf `index` in the tree of `size` leaves.
@@ -323,7 +417,7 @@ impl Nodes {
         root
     }
 
-    /// The leaf hash of an entry of the block that is not complete yet: so the present root needs no other.
+    /// The leaf hash of an entry of the block that is not complete yet.
     fn recent(&self, index: u64) -> Option<Digest> {
         let complete = self.size >> STORED_LEVEL << STORED_LEVEL;
         self.tail.get(usize::try_from(index.checked_sub(complete)?).ok()?).copied()
@@ -331,13 +425,12 @@ impl Nodes {
 
     /// Root over the complete subtree of `level` at leaf `at`.
     fn node(&self, at: u64, level: u32, leaves: Leaves<'_>) -> Option<Digest> {
-        let Some(stored) = level.checked_sub(STORED_LEVEL) else {
+        if level < STORED_LEVEL {
             let leaf = |index| self.recent(index).or_else(|| leaves(index));
             let hashes: Option<Vec<_>> = (at..at + (1 << level)).map(leaf).collect();
             return hashes.map(|hashes| fold_perfect(&hashes));
-        };
-        let nodes = self.levels.get(usize::try_from(stored).ok()?)?;
-        nodes.get(usize::try_from(at >> level).ok()?).copied()
+        }
+        self.shelf.get(level, at >> level)
     }
 }
 

@@ -165,6 +165,12 @@ fn signatures_are_those_of_rfc_8032() {
             let signature = Signature::new(dalek.sign(&message).to_bytes());
             assert_eq!(key.sign(purpose, &digest), signature);
             assert!(key.public().accepts(purpose, &digest, &signature));
+            // Among others, at every place of those that share an inversion, and at the first of the next.
+            for place in 0..17 {
+                let mut digests: Vec<_> = (0..17_u8).map(|other| Digest::of(&[&[other]])).collect();
+                digests[place] = digest;
+                assert_eq!(key.sign_several(purpose, &digests)[place], signature);
+            }
         }
     }
     assert_eq!(notes, 2);
@@ -362,6 +368,30 @@ fn a_signature_is_accepted_for_its_own_kind_of_object_only() {
         assert_eq!(key.sign_note(&note) == Signature::new([0; 64]), made.is_some());
     }
     assert_eq!(refused, 20);
+}
+
+/// [S-sig-1] Several at once are what each by itself is, byte for byte: whichever way a signature was made, it is the one of RFC 8032.
+#[test]
+fn several_signatures_are_those_that_one_at_a_time_would_be() {
+    let (mut random, mut signed) = (Random::new(8), 0);
+    for round in 0..rounds(41 * 20, 41 * 500) {
+        let key = SigningKey::from_seed(&random.bytes()).unwrap();
+        let purpose = PURPOSES[random.below(4)];
+        let mut digests: Vec<_> = (0..round % 41).map(|_| Digest::new(random.bytes())).collect();
+        if digests.len() > 1 && random.below(4) == 0 {
+            // The same digest twice is the same signature twice.
+            let (from, to) = (random.below(digests.len()), random.below(digests.len()));
+            digests[to] = digests[from];
+        }
+        let signatures = key.sign_several(purpose, &digests);
+        let single: Vec<_> = digests.iter().map(|digest| key.sign(purpose, digest)).collect();
+        assert_eq!(signatures, single, "{purpose:?}, {} of them", digests.len());
+        for (digest, signature) in digests.iter().zip(&signatures) {
+            assert!(key.public().accepts(purpose, digest, signature));
+        }
+        signed += signatures.len();
+    }
+    assert!(signed >= 16_000, "{signed}");
 }
 
 /// [S-sig-1]

@@ -14,15 +14,21 @@
 )]
 
 mod agent;
+mod anchor;
 mod batch;
 mod canary;
 mod clock;
 mod differential;
+mod directory;
 mod fuzz_corpora;
+mod index;
 mod keyfile;
 mod keys;
 mod ledger;
+mod mirror;
+mod observe;
 mod point;
+mod power;
 mod proofs;
 mod receipt;
 mod replay;

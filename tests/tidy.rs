@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 /// Lowest first. A module may use only modules in strictly lower rows; `verify` uses its own parts.
 const LAYERS: &[&[&str]] = &[
     &["codec", "sync", "text"],
-    &["digest", "id", "limit", "stamp"],
+    &["digest", "disk", "id", "limit", "stamp"],
     &["clock", "key", "payload", "point"],
     &["event", "receipt", "signer", "tree"],
-    &["agent", "checkpoint", "entry", "fault", "keyfile"],
-    &["frame", "projection", "reserved"],
+    &["agent", "checkpoint", "entry", "fault", "index", "keyfile"],
+    &["anchor", "frame", "projection", "reserved"],
     &["jsonl", "keyring"],
     &["chain", "chainfile", "proof"],
-    &["verify"],
-    &["fork", "replay"],
+    &["segment", "verify"],
+    &["fork", "recovery", "replay"],
     &["error", "store"],
+    &["directory", "mirror"],
     &["ledger"],
 ];
 

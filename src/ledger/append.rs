@@ -1,18 +1,22 @@
 //! Appending: from an event to its receipt.
 
+use std::ops::ControlFlow;
+use std::slice;
 use std::sync::Arc;
 
+use crate::codec::len_u64;
 use crate::error::{AppendError, Refusal};
 use crate::event::Event;
 use crate::ledger::Ledger;
 use crate::ledger::call::{Call, Draft};
+use crate::ledger::observe;
 use crate::ledger::once::Known;
 use crate::ledger::shared::{Bell, Held, Shared};
 use crate::ledger::sign::sign_all;
 use crate::ledger::state::{BATCH_MAX, Linking};
 use crate::ledger::ticket::{BatchTicket, Ticket, Way};
 use crate::receipt::Receipt;
-use crate::signer::Signer;
+use crate::signer::{SEVERAL, Signer};
 use crate::sync::spawn;
 
 /// What the caller does after the call is on its way.
@@ -22,7 +26,7 @@ pub(super) enum Then {
     Wait,
     /// It goes on, or is not to block at all.
     Leave {
-        /// Whether it waits for room in the queue.
+        /// Whether it waits for room in the queue, and for others with its ids.
         patient: bool,
     },
 }
@@ -40,12 +44,14 @@ impl Ledger {
 
     /// Sends an event on its way and returns at once, unless the queue is full: then it waits for room.
     ///
-    /// With a key in this process the event is signed here and now; a signer elsewhere is asked by a thread of the ledger's own.
+    /// With a key in this process events are signed several at a time, which is faster: here and now if there are enough, else by a
+    /// thread of the ledger's own, as soon as somebody waits or a millisecond has passed. A signer elsewhere is asked by other threads.
     pub fn submit(&self, event: Event) -> Result<Ticket, AppendError> {
         Ok(Ticket(self.send(1, [event], Then::Leave { patient: true })?))
     }
 
-    /// As [`Ledger::submit`], but refuses where that would wait for room: for callers that must not block.
+    /// As [`Ledger::submit`], but refuses where that would wait for room, or for another call with the same id that is being looked up:
+    /// for callers that must not block.
     pub fn try_submit(&self, event: Event) -> Result<Ticket, AppendError> {
         Ok(Ticket(self.send(1, [event], Then::Leave { patient: false })?))
     }
@@ -61,6 +67,16 @@ impl Ledger {
         events: impl IntoIterator<Item = Event>,
         then: Then,
     ) -> Result<Way, Refusal> {
+        let sent = self.send_on(count, events, then);
+        sent.inspect_err(|refusal| observe::refused(refusal.code()))
+    }
+
+    fn send_on(
+        &self,
+        count: usize,
+        events: impl IntoIterator<Item = Event>,
+        then: Then,
+    ) -> Result<Way, Refusal> {
         let shared = &**self.shared();
         let _step = shared.step();
         if !(1..=BATCH_MAX).contains(&count) {
@@ -71,12 +87,12 @@ impl Ledger {
             drafts.push(Draft::new(event)?);
         }
         let mut claims = shared.claims();
-        let known = claims.take(&drafts)?;
+        let patient = then != Then::Leave { patient: false };
+        let known = claims.take(&drafts, patient)?;
         if let Some(way) = self.known(known, drafts.len())? {
             return Ok(way);
         }
         let weight = drafts.iter().map(Draft::weight).sum();
-        let patient = then != Then::Leave { patient: false };
         let mut held = self.enter_paid(drafts.len(), weight, patient)?;
         let (call, signer) = shared.link(&mut held, drafts)?;
         Ok(self.go_on(held, call, signer, then))
@@ -137,9 +153,8 @@ impl Ledger {
                 && counted.all(|(pending, left)| pending.left == left)
                 && queued.first().is_some_and(|pending| usize::from(pending.batch) == events));
         if let (true, true, Some(cell)) = (queued.len() == events, is_one_call, cells.pop()) {
-            let shared = Arc::clone(self.shared());
             let call = Call { cell, entries: queued, own: 0 };
-            return Ok(Some(Way::Queued { shared, call }));
+            return Ok(Some(Way::queued(self.shared(), call)));
         }
         let first = receipts.first().map(Receipt::reference);
         let first = first.or_else(|| queued.first().map(|pending| pending.reference()));
@@ -160,15 +175,21 @@ impl Ledger {
         }
         // Nobody else's batch ends within it or runs into it.
         let from = first.saturating_sub(1);
-        let block = self.shared().store.read(from, receipts.len().saturating_add(1));
-        let block = block.map_err(|error| Refusal::Store(error.to_string()))?;
-        let before = block.iter().find(|stored| stored.sequence == from && from < first);
-        let own = block.iter().filter(|stored| stored.sequence >= first).take(receipts.len());
-        let is_counted = own.map(|stored| stored.left).eq((0..receipts.len()).rev().map(|left| {
+        let mut lefts = Vec::with_capacity(receipts.len().saturating_add(1));
+        let end = first.saturating_add(len_u64(receipts.len()));
+        self.shared()
+            .walk(from..=end.saturating_sub(1), |written| {
+                lefts.push((written.fields.sequence, written.left));
+                Ok(ControlFlow::Continue(()))
+            })
+            .map_err(|error| Refusal::Store(error.to_string()))?;
+        let before = lefts.iter().find(|(sequence, _)| *sequence == from && from < first);
+        let own = lefts.iter().filter(|(sequence, _)| *sequence >= first);
+        let is_counted = own.map(|(_, left)| *left).eq((0..receipts.len()).rev().map(|left| {
             // A batch has at most 4,096 events.
             u16::try_from(left).unwrap_or(u16::MAX)
         }));
-        Ok(is_counted && before.is_none_or(|stored| stored.left == 0))
+        Ok(is_counted && before.is_none_or(|(_, left)| *left == 0))
     }
 
     /// Has a linked call signed, and sees to it that somebody writes it.
@@ -185,20 +206,31 @@ impl Ledger {
             self.attend(&mut held);
         }
         if signer.is_in_process() {
-            drop(held);
-            let outcome = sign_all(&call, &*signer, shared);
-            let held = shared.sealed(outcome);
-            match then {
-                // The outcome stays with the call's cell, where the ticket finds it.
-                Then::Wait => drop(shared.wait(held, &call.cell)),
-                Then::Leave { .. } => drop(shared.pass_on(held)),
+            let several = signer.at_once().clamp(1, SEVERAL);
+            if then == Then::Wait || several == 1 {
+                drop(held);
+                let frames = sign_all(slice::from_ref(&call), &*signer, several, &shared.options);
+                let held = shared.sealed(frames);
+                match then {
+                    // The outcome stays with the call's cell, where the ticket finds it.
+                    Then::Wait => drop(shared.wait(held, &call.cell)),
+                    Then::Leave { .. } => drop(shared.pass_on(held)),
+                }
+            } else {
+                held.state.gathered.add(call.clone());
+                // Without an attendant nobody would come for the rest.
+                if held.state.gathered.is_enough() || !held.attended {
+                    drop(shared.pass_on(shared.sign_gathered(held)));
+                } else {
+                    shared.ring(&mut held, Bell::Soon);
+                }
             }
         } else {
             shared.ring(&mut held, Bell::Watch);
             drop(held);
             self.handle.pool.sign(shared, call.clone(), signer);
         }
-        Way::Queued { shared: Arc::clone(shared), call }
+        Way::queued(shared, call)
     }
 
     /// Starts the attendant, for calls that nobody waits for. Where no thread is to be had, whoever comes next leads.

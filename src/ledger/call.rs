@@ -84,6 +84,17 @@ pub(super) enum Owed {
     Listed(Vec<(u64, Digest)>),
     /// An anomaly of the clock that it records.
     Mark(Mark),
+    /// Something else that it records.
+    Note(Note),
+}
+
+/// Something that the ledger has to say about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Note {
+    /// A type of a reserved family that carries no authority.
+    pub(super) event_type: String,
+    /// Its payload: a map in deterministic CBOR.
+    pub(super) map: Vec<u8>,
 }
 
 /// An event whose payload is committed to.

@@ -34,11 +34,16 @@ pub(super) struct Cell {
     touched: AtomicBool,
 }
 
+/// Where a future has its waker among those of a cell.
+#[derive(Debug, Default)]
+pub(super) struct Seat(Option<usize>);
+
 #[derive(Debug, Default)]
 struct Waiting {
     outcome: Option<Outcome>,
     lead: bool,
     threads: usize,
+    /// One for each future.
     wakers: Vec<Waker>,
 }
 
@@ -77,13 +82,27 @@ impl Cell {
         self.waiting.lock().outcome.clone()
     }
 
-    /// The outcome; or else `waker` is woken when it is there.
-    pub(super) fn poll(&self, waker: &Waker) -> Option<Outcome> {
+    /// The outcome; or else `waker` is woken when it is there, and nobody any more whom the same seat had before: a future is polled by
+    /// one task at a time, and one that comes with a new waker each time must not leave all of them here.
+    pub(super) fn poll(&self, seat: &mut Seat, waker: &Waker) -> Option<Outcome> {
         let mut waiting = self.waiting.lock();
-        if waiting.outcome.is_none() && !waiting.wakers.iter().any(|known| known.will_wake(waker)) {
-            waiting.wakers.push(waker.clone());
+        if waiting.outcome.is_some() {
+            return waiting.outcome.clone();
         }
-        waiting.outcome.clone()
+        let known = seat.0.and_then(|place| waiting.wakers.get_mut(place));
+        let before = match known {
+            Some(known) if known.will_wake(waker) => None,
+            Some(known) => Some(std::mem::replace(known, waker.clone())),
+            None => {
+                seat.0 = Some(waiting.wakers.len());
+                waiting.wakers.push(waker.clone());
+                None
+            }
+        };
+        drop(waiting);
+        // Not under the lock: with a waker its task may go, and with that a handle of this ledger.
+        drop(before);
+        None
     }
 
     /// Asks one thread that waits here to lead. Says whether there is one.
@@ -159,7 +178,7 @@ mod schedules {
     use loom::model::Builder;
     use loom::thread::{self, JoinHandle};
 
-    use crate::ledger::cell::{Cell, Phase, Wake};
+    use crate::ledger::cell::{Cell, Phase, Seat, Wake};
     use crate::sync::{AtomicBool, Mutex, Ordering};
 
     /// It never passes: whoever nobody wakes sleeps for ever, and loom says so.
@@ -310,7 +329,7 @@ mod schedules {
             let noted = Arc::new(Noted(AtomicBool::new(false)));
             let polled = {
                 let (cell, waker) = (Arc::clone(&cell), Waker::from(Arc::clone(&noted)));
-                thread::spawn(move || cell.poll(&waker).is_some())
+                thread::spawn(move || cell.poll(&mut Seat::default(), &waker).is_some())
             };
             assert!(cell.resolve(Ok(())));
             let has_outcome = join(polled);

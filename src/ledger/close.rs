@@ -38,7 +38,7 @@ impl Ledger {
         let end = shared.time().running().saturating_add(nanos(deadline));
         let mut held = shared.lock();
         // Somebody else leads while this one looks at the time: a store that hangs must not hang it.
-        if !held.state.queue.is_empty() {
+        if !held.is_quiet() {
             self.attend(&mut held);
         }
         if held.state.stage == Stage::Open {
@@ -47,7 +47,7 @@ impl Ledger {
         held = self.drain(held, end);
         // The ledger's own entries come last: nothing is owed again behind them.
         for _ in 0..DEBT_TRIES {
-            let is_drained = held.state.stage == Stage::Closing && held.state.queue.is_empty();
+            let is_drained = held.state.stage == Stage::Closing && held.is_quiet();
             if is_drained && held.state.owes() {
                 held = self.settle_debts(held);
                 held = self.drain(held, end);
@@ -61,7 +61,7 @@ impl Ledger {
         let mut in_doubt = held.state.in_doubt.clone();
         in_doubt.extend(held.state.events(0..held.state.writing));
         let unlisted = held.state.unlisted();
-        let what = match &held.state.stage {
+        let mut what = match &held.state.stage {
             Stage::Failed(what) => Some(what.clone()),
             Stage::Forked => Some("the process was forked".to_owned()),
             Stage::Panicked => Some("something panicked".to_owned()),
@@ -72,7 +72,11 @@ impl Ledger {
             _ => None,
         };
         let last = held.state.head;
-        drop(held);
+        if what.is_some() {
+            drop(held);
+        } else {
+            what = shared.finish(held);
+        }
         match what {
             None => Ok(Closed { head: last, size: last.sequence.saturating_add(1) }),
             Some(what) => Err(CloseError { in_doubt, refused, unlisted, what }),
@@ -82,7 +86,7 @@ impl Ledger {
     /// Waits until nothing is on its way, or it is `end`.
     fn drain<'s>(&'s self, mut held: Held<'s>, end: u64) -> Held<'s> {
         let shared = self.shared();
-        while !held.state.queue.is_empty() {
+        while !held.is_quiet() {
             let left = end.saturating_sub(shared.time().running());
             if left == 0 {
                 break;

@@ -11,25 +11,45 @@ use crate::event::Event;
 use crate::ledger::Ledger;
 use crate::ledger::append::Then;
 use crate::ledger::call::{Call, Draft};
+use crate::ledger::ids::Use;
 use crate::ledger::once::{self, Known};
 use crate::ledger::shared::Held;
-use crate::ledger::state::Use;
 use crate::ledger::ticket::{Ticket, Way};
 use crate::ledger::view::{Both, Fold, View};
 use crate::projection::{Item, Projection};
 use crate::receipt::Receipt;
 
-/// A projection that a ledger keeps up to date.
+/// A projection that a ledger keeps up to date: until the last clone of this is dropped, which must not happen within a decision.
 #[derive(Debug)]
 pub struct Attached<P> {
-    ledger: Ledger,
-    place: usize,
+    place: Arc<Place>,
     kind: PhantomData<fn() -> P>,
 }
 
 impl<P> Clone for Attached<P> {
     fn clone(&self) -> Self {
-        Self { ledger: self.ledger.clone(), place: self.place, kind: PhantomData }
+        Self { place: Arc::clone(&self.place), kind: PhantomData }
+    }
+}
+
+/// Where a projection is among those of a ledger. When it goes, the projection is detached: every append would pay for it, and every
+/// entry be kept in it, for nobody.
+#[derive(Debug)]
+struct Place {
+    ledger: Ledger,
+    number: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let shared = self.ledger.shared();
+        // In a child of fork(2) the lock may be held for ever by a thread that is the parent's.
+        if shared.is_forked() {
+            return;
+        }
+        let fold = shared.lock().state.folds.remove(&self.number);
+        // Not under the lock: it is the caller's, and may be large.
+        drop(fold);
     }
 }
 
@@ -37,7 +57,7 @@ impl<P> Clone for Attached<P> {
 const NOTHING: () = ();
 
 impl Ledger {
-    /// Attaches a projection: folds what is durable into it, then everything that comes.
+    /// Attaches a projection: folds what is durable into it, then everything that comes, until what this gives is dropped.
     pub fn attach<P: Projection + Clone + Send + 'static>(
         &self,
         mut projection: P,
@@ -57,12 +77,14 @@ impl Ledger {
         fold(0..=first)?;
         let (gate, mut held) = shared.alone()?;
         fold(first.saturating_add(1)..=held.state.head.sequence)?;
-        let place = held.state.folds.len();
+        let last = held.state.folds.last_key_value();
+        let number = last.map_or(0, |(number, _)| number.saturating_add(1));
         let fold = Both { settled: projection.clone(), linked: projection };
-        held.state.folds.push(Box::new(fold));
+        held.state.folds.insert(number, Box::new(fold));
         drop(held);
         drop(gate);
-        Ok(Attached { ledger: self.clone(), place, kind: PhantomData })
+        let place = Arc::new(Place { ledger: self.clone(), number });
+        Ok(Attached { place, kind: PhantomData })
     }
 
     /// Appends what a decision says, made on the last linked entry, with no other entry between.
@@ -97,8 +119,7 @@ impl Ledger {
                 Known::Queued(cell, pending) => {
                     drop(held);
                     let first = Call { cell, entries: vec![pending], own: 0 };
-                    let way = Way::Queued { shared: Arc::clone(shared), call: first };
-                    return Ticket(way).wait().map_err(DecideError::Append);
+                    return Ticket(Way::queued(shared, first)).wait().map_err(DecideError::Append);
                 }
             }
         }
@@ -120,7 +141,7 @@ impl Ledger {
 impl<P: Projection + Clone + Send + 'static> Attached<P> {
     /// The ledger.
     pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+        &self.place.ledger
     }
 
     /// As [`Ledger::append_with`], with the state that reflects every linked entry.
@@ -128,7 +149,7 @@ impl<P: Projection + Clone + Send + 'static> Attached<P> {
         &self,
         decide: impl FnOnce(&View<'_, P>) -> Result<Event, E>,
     ) -> Result<Receipt, DecideError<E>> {
-        self.ledger.decide(|held| match (held.state.chain.head(), self.both(held)) {
+        self.ledger().decide(|held| match (held.state.chain.head(), self.both(held)) {
             (Some(head), Some(both)) => {
                 decide(&View::new(head, &both.linked)).map_err(DecideError::Declined)
             }
@@ -138,7 +159,7 @@ impl<P: Projection + Clone + Send + 'static> Attached<P> {
 
     /// Looks at the state as far as it is durable. Runs under the ledger's lock, so it should be quick.
     pub fn read<T>(&self, look: impl FnOnce(&View<'_, P>) -> T) -> Option<T> {
-        let held = self.ledger.shared().lock();
+        let held = self.ledger().shared().lock();
         let both = self.both(&held)?;
         // Who only looks must not end the ledger for everybody: a panic goes on where the lock is let go.
         let look = AssertUnwindSafe(|| look(&View::new(held.state.head, &both.settled)));
@@ -148,7 +169,7 @@ impl<P: Projection + Clone + Send + 'static> Attached<P> {
     }
 
     fn both<'h>(&self, held: &'h Held<'_>) -> Option<&'h Both<P>> {
-        let fold: &dyn Fold = &**held.state.folds.get(self.place)?;
+        let fold: &dyn Fold = &**held.state.folds.get(&self.place.number)?;
         let any: &dyn Any = fold.any();
         any.downcast_ref()
     }

@@ -214,7 +214,7 @@ impl Ledger {
         for _ in 0..ATTEMPTS {
             let (_gate, held) = shared.alone()?;
             let mut held = self.pay(held, signer.is_some())?;
-            let root = shared.tree.lock().root();
+            let root = Some(held.state.frontier.root());
             let reserved = shared.with_proof(&held, change.reserved.clone());
             let draft = Draft::reserved(reserved, Some(change.event_id), None)?;
             // The queue is empty and stays so: only the store and those who are about to come can have the id.
@@ -323,10 +323,10 @@ impl Shared {
         };
         let size = held.state.chain.size();
         let chain_id = held.state.chain.id();
-        let leaf = |sequence| self.leaf(&chain_id, sequence);
         // A trusted size beyond the end has no proof, and the chain refuses it.
-        let proof = self.tree.lock().consistency(trusted.size, size, &leaf);
-        let consistency = proof.unwrap_or_default();
+        let proof = self
+            .prove(&chain_id, size, |nodes, leaves| nodes.consistency(trusted.size, size, leaves));
+        let consistency = proof.ok().flatten().unwrap_or_default();
         Reserved::Revoke { approvals, consistency, key, reason, trusted: Some(trusted) }
     }
 }

@@ -21,18 +21,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod anchoring;
 mod append;
 mod call;
 mod cell;
 mod close;
 mod decide;
+mod files;
 mod genesis;
+mod ids;
 mod install;
 mod keys;
+#[cfg(unix)]
+mod mirrored;
+mod observe;
 mod once;
 mod open;
+mod opening;
 mod options;
 mod read;
+mod seal;
 mod shared;
 mod sign;
 mod source;
@@ -46,8 +54,10 @@ use std::sync::Arc;
 use crate::ledger::shared::Shared;
 use crate::ledger::sign::Pool;
 
+pub use crate::ledger::anchoring::Fence;
 pub use crate::ledger::close::Closed;
 pub use crate::ledger::decide::Attached;
+pub use crate::ledger::files::{Files, Signers};
 pub use crate::ledger::genesis::Genesis;
 pub use crate::ledger::install::{Guard, InstallError, install, installed, record};
 pub use crate::ledger::keys::Change;
@@ -75,6 +85,7 @@ impl Drop for Handle {
             return;
         }
         self.pool.close();
+        self.shared.keeper.stop();
         self.shared.retire();
     }
 }

@@ -15,11 +15,11 @@ use crate::frame::Written;
 use crate::id::EventId;
 use crate::ledger::call::{Draft, Pending};
 use crate::ledger::cell::Cell;
+use crate::ledger::ids::Use;
 use crate::ledger::shared::{Held, Shared};
-use crate::ledger::state::Use;
 use crate::payload::{Part, Slot};
 use crate::receipt::{Receipt, Reference};
-use crate::store::{Store, Stored};
+use crate::store::{FrameRef, Frames, Store};
 
 /// What is known of a draft's id.
 pub(super) enum Known {
@@ -63,8 +63,8 @@ impl Claims<'_> {
     /// Claims the ids that the caller gave, unless their events are there already. Says for each what is known.
     ///
     /// All at once: who held one and waited for another would wait for ever for somebody who does the same the other way round, and
-    /// a batch on its way might be seen in part.
-    pub(super) fn take(&mut self, drafts: &[Draft]) -> Result<Vec<Known>, Refusal> {
+    /// a batch on its way might be seen in part. `patient`: waits for others that look one of them up; else it is refused.
+    pub(super) fn take(&mut self, drafts: &[Draft], patient: bool) -> Result<Vec<Known>, Refusal> {
         let given: Vec<&Draft> = drafts.iter().filter(|draft| draft.is_given).collect();
         if given.is_empty() {
             return Ok(Vec::new());
@@ -78,6 +78,9 @@ impl Claims<'_> {
             held.state.stage.refusal().map_or(Ok(()), Err)?;
             if !given.iter().any(|draft| held.state.ids.is_claimed(&draft.event_id)) {
                 break;
+            }
+            if !patient {
+                return Err(Refusal::IdBusy);
             }
             held = self.shared.help(held);
         }
@@ -131,8 +134,8 @@ impl Shared {
         let Some(sequence) = self.store.find(&draft.event_id).map_err(unreadable)? else {
             return Ok(Known::No);
         };
-        let stored = stored_at(&*self.store, sequence).map_err(unreadable)?;
-        let written = parse(&stored).map_err(unreadable)?;
+        let frames = frame_at(&*self.store, sequence).map_err(unreadable)?;
+        let written = parse_first(&frames).map_err(unreadable)?;
         let receipt = receipt(&written, &chain_id);
         if differs_in_fields(draft, &written.fields).is_none() && !is_whole(&written.part) {
             return Err(Refusal::IdIncomparable { first: Box::new(receipt) });
@@ -145,18 +148,25 @@ impl Shared {
 }
 
 /// The frame of a durable entry.
-pub(super) fn stored_at(store: &dyn Store, sequence: u64) -> io::Result<Stored> {
-    let found = store.read(sequence, 1)?.into_iter().next();
-    found.filter(|stored| stored.sequence == sequence).ok_or_else(|| {
-        let message = format!("expected entry {sequence} in the store, found none");
-        io::Error::new(io::ErrorKind::InvalidData, message)
-    })
+pub(super) fn frame_at(store: &dyn Store, sequence: u64) -> io::Result<Frames> {
+    let mut frames = Frames::new();
+    store.read(sequence, 1, &mut frames)?;
+    if frames.iter().next().is_some_and(|frame| frame.sequence == sequence) {
+        return Ok(frames);
+    }
+    let message = format!("expected entry {sequence} in the store, found none");
+    Err(io::Error::new(io::ErrorKind::InvalidData, message))
+}
+
+/// The entry in the first of these frames.
+pub(super) fn parse_first(frames: &Frames) -> io::Result<Written<'_>> {
+    frames.iter().next().map_or_else(|| Err(io::Error::other("no frame")), parse)
 }
 
 /// The entry in a frame of the store.
-pub(super) fn parse(stored: &Stored) -> io::Result<Written<'_>> {
-    Written::parse(stored.left, &stored.body).map_err(|error| {
-        let message = format!("entry {} of the store: {error}", stored.sequence);
+pub(super) fn parse(frame: FrameRef<'_>) -> io::Result<Written<'_>> {
+    Written::parse(frame.left, frame.body).map_err(|error| {
+        let message = format!("entry {} of the store: {error}", frame.sequence);
         io::Error::new(io::ErrorKind::InvalidData, message)
     })
 }

@@ -2,28 +2,28 @@
 
 use std::sync::Arc;
 
-use crate::chain::{Candidate, Chain, Head, Link};
+use crate::chain::{Chain, Head, Link};
 use crate::clock::Clock;
 use crate::digest::Digest;
 use crate::entry::{Linked, Place};
 use crate::error::{OpenError, Refusal};
-use crate::fault::{Code, Misfit};
-use crate::frame::Written;
 use crate::id::EventId;
 use crate::key::{Purpose, Role};
+use crate::ledger::anchoring::Keeper;
 use crate::ledger::call::{ACTOR, Draft, opens_here, random};
 use crate::ledger::genesis::Genesis;
+use crate::ledger::opening::Opening;
 use crate::ledger::options::Options;
 use crate::ledger::shared::Shared;
 use crate::ledger::sign::{Pool, ask, record};
 use crate::ledger::state::State;
-use crate::ledger::{Handle, Ledger, once};
+use crate::ledger::{Handle, Ledger};
 use crate::limit::{self, FieldError};
 use crate::reserved::{Approval, OPERATORS_MAX, Reserved};
 use crate::signer::{Signer, Statement};
 use crate::stamp::Stamp;
-use crate::store::{Memory, Store, Stored};
-use crate::tree::{self, Nodes};
+use crate::store::{Frames, Memory, Store, Stored};
+use crate::tree::{self, Frontier};
 use crate::{chainfile, frame};
 
 /// Frames that are read at once.
@@ -41,6 +41,16 @@ impl Ledger {
         genesis: Genesis,
         options: Options,
     ) -> Result<Self, OpenError> {
+        Self::create_with(store, genesis, options, |_| Ok(Keeper::default()))
+    }
+
+    /// As `create`; once the chain has its first entry its id is given to `keeper`.
+    pub(super) fn create_with(
+        store: impl Store + 'static,
+        genesis: Genesis,
+        options: Options,
+        keeper: impl FnOnce(&Chain) -> Result<Keeper, OpenError>,
+    ) -> Result<Self, OpenError> {
         let found = store.size()?;
         if found > 0 {
             let found = format!("one with {found} entries");
@@ -55,11 +65,12 @@ impl Ledger {
             expected: "a store that can be written",
             found: error.to_string(),
         })?;
-        let mut nodes = Nodes::new();
-        nodes.push(leaf);
-        let mut state = State::new(chain, head, genesis.signer, clock, marks);
+        let mut tree = Frontier::new();
+        tree.push(leaf);
+        let keeper = keeper(&chain)?;
+        let mut state = State::new(chain, (head, tree), genesis.signer, clock, marks);
         state.checkpoints = genesis.checkpoints;
-        Ok(Self::over(state, nodes, Box::new(store), options))
+        Ok(Self::over(state, Box::new(store), keeper, options))
     }
 
     /// Opens the chain in a store, and verifies all of it. `signer` signs what is appended.
@@ -70,17 +81,18 @@ impl Ledger {
     ) -> Result<Self, OpenError> {
         let mut opening = Opening::default();
         let mut next = 0;
+        let mut block = Frames::new();
         loop {
-            let block = store.read(next, BLOCK)?;
+            store.read(next, BLOCK, &mut block)?;
             if block.is_empty() {
                 break;
             }
-            for stored in &block {
-                opening.take(stored)?;
-                next = stored.sequence.saturating_add(1);
+            for frame in block.iter() {
+                opening.take(frame.left, frame.body)?;
+                next = frame.sequence.saturating_add(1);
             }
         }
-        let Opening { chain: Some(chain), nodes, left: 0 } = opening else {
+        let (Some(chain), true) = (opening.chain, opening.open.is_empty()) else {
             let expected = "a store with a chain, whose last batch is whole";
             let found = if next == 0 { "an empty one" } else { "one that ends within a batch" };
             return Err(OpenError::Store { expected, found: found.to_owned() });
@@ -88,12 +100,17 @@ impl Ledger {
         let head: Head = chain.head().ok_or(Refusal::Closed)?;
         let (clock, marks) =
             Clock::open(Some(head.stamp), &*options.time).map_err(Refusal::Clock)?;
-        let state = State::new(chain, head, Arc::new(signer), clock, marks);
-        Ok(Self::over(state, nodes, Box::new(store), options))
+        let state = State::new(chain, (head, opening.tree), Arc::new(signer), clock, marks);
+        Ok(Self::over(state, Box::new(store), Keeper::default(), options))
     }
 
-    fn over(state: State, nodes: Nodes, store: Box<dyn Store>, options: Options) -> Self {
-        let shared = Arc::new(Shared::new(state, nodes, store, options));
+    pub(super) fn over(
+        state: State,
+        store: Box<dyn Store>,
+        keeper: Keeper,
+        options: Options,
+    ) -> Self {
+        let shared = Arc::new(Shared::new(state, store, keeper, options));
         Self { handle: Arc::new(Handle { shared, pool: Arc::new(Pool::default()) }) }
     }
 }
@@ -116,7 +133,7 @@ fn begin(genesis: &Genesis, stamp: Stamp) -> Result<(Chain, Stored, Digest), Ref
     let head = chainfile::encode_head(frame::Kind::Entry, 0, &body)
         .map_err(|error| Refusal::Store(error.to_string()))?;
     let leaf = tree::leaf_hash(&digest, &signature);
-    Ok((chain, Stored::new(0, event_id, 0, head, body), leaf))
+    Ok((chain, Stored::new((0, event_id, digest), 0, head, body).changing_keys(true), leaf))
 }
 
 fn reserved(genesis: &Genesis, event_id: EventId) -> Result<Reserved, Refusal> {
@@ -152,73 +169,4 @@ fn reserved(genesis: &Genesis, event_id: EventId) -> Result<Reserved, Refusal> {
     // Whatever else the format cannot hold is refused here, where it can still be mended.
     reserved.event(ACTOR).map_err(Refusal::Field)?;
     Ok(reserved)
-}
-
-/// A chain while it is read and verified.
-#[derive(Default)]
-struct Opening {
-    chain: Option<Chain>,
-    nodes: Nodes,
-    left: u16,
-}
-
-impl Opening {
-    fn take(&mut self, stored: &Stored) -> Result<(), OpenError> {
-        let sequence = stored.sequence;
-        let faulty = |misfit: Misfit| OpenError::Faulty { sequence, misfit };
-        let written = once::parse(stored)?;
-        let fields = &written.fields;
-        let chain_id = self.chain.as_ref().map_or(Digest::ZERO, Chain::id);
-        let digest = fields.digest(&chain_id);
-        let link = Link::new(fields, digest);
-        let reserved = content(&written).map_err(faulty)?;
-        let signature_of = |key: &crate::key::PublicKey| {
-            let expected = format!("a signature by key {}", key.id());
-            let accepted = key.accepts(Purpose::Entry, &digest, &written.signature);
-            accepted.then_some(()).ok_or_else(|| Misfit::new(Code::Signature, expected, "another"))
-        };
-        match (&mut self.chain, reserved) {
-            (Some(chain), reserved) => {
-                let key = chain.signer(&link.signer, reserved.as_ref()).map_err(faulty)?;
-                signature_of(&key).map_err(faulty)?;
-                let needs_root = matches!(reserved, Some(Reserved::Revoke { .. }));
-                let root = needs_root.then(|| self.nodes.root()).flatten();
-                let candidate = Candidate { link, reserved: reserved.as_ref(), root };
-                chain.admit(&candidate).map_err(faulty)?;
-            }
-            (none, Some(reserved)) => {
-                let key =
-                    crate::keyring::genesis_signer(&link.signer, &reserved).map_err(faulty)?;
-                signature_of(&key).map_err(faulty)?;
-                *none = Some(Chain::begin(&link, &reserved).map_err(faulty)?);
-            }
-            (_, None) => {
-                let misfit = Misfit::new(Code::Genesis, "chain.genesis", &*fields.event_type);
-                return Err(faulty(misfit));
-            }
-        }
-        if self.left > 0 && written.left != self.left - 1 {
-            let (expected, found) = ((self.left - 1).to_string(), written.left.to_string());
-            return Err(faulty(Misfit::new(Code::Batch, expected, found)));
-        }
-        self.left = written.left;
-        self.nodes.push(tree::leaf_hash(&digest, &written.signature));
-        Ok(())
-    }
-}
-
-/// The payload, as far as it is there: whether it is the one committed to, and what the ledger's own says.
-fn content(written: &Written<'_>) -> Result<Option<Reserved>, Misfit> {
-    let fields = &written.fields;
-    let found = written.part.commitment();
-    if let Some(found) = found.filter(|found| *found != fields.payload_hash) {
-        let expected = fields.payload_hash.to_string();
-        return Err(Misfit::new(Code::PayloadMismatch, expected, found.to_string()));
-    }
-    if !limit::is_reserved(&fields.event_type) {
-        return Ok(None);
-    }
-    Reserved::parse(&fields.event_type, &written.part, fields.sequence)
-        .map(Some)
-        .map_err(|found| Misfit::new(Code::ReservedPayload, "the payload of its type", found))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Machine, Time};
+use crate::ledger::files::Files;
 
 /// How a ledger shall work. The defaults are right for most.
 #[derive(Clone, Debug)]
@@ -15,6 +16,7 @@ pub struct Options {
     pub(super) verify_own: bool,
     pub(super) measured: bool,
     pub(super) time: Arc<dyn Time>,
+    pub(super) files: Files,
 }
 
 impl Default for Options {
@@ -27,6 +29,7 @@ impl Default for Options {
             verify_own: false,
             measured: false,
             time: Arc::new(Machine),
+            files: Files::default(),
         }
     }
 }
@@ -66,6 +69,12 @@ impl Options {
     #[must_use]
     pub fn measured(self, measured: bool) -> Self {
         Self { measured, ..self }
+    }
+
+    /// What a ledger on files does beside.
+    #[must_use]
+    pub fn files(self, files: Files) -> Self {
+        Self { files, ..self }
     }
 
     /// Another source of time than the machine's clocks.

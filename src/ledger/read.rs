@@ -16,7 +16,8 @@ use crate::ledger::shared::{Desk, Shared};
 use crate::ledger::{Ledger, once};
 use crate::receipt::Receipt;
 use crate::signer::Signer;
-use crate::tree;
+use crate::store::Frames;
+use crate::tree::{self, Leaves, Nodes};
 
 /// Frames that are read at once.
 const BLOCK: usize = 256;
@@ -29,28 +30,49 @@ impl Shared {
         mut each: impl FnMut(Written<'_>) -> io::Result<ControlFlow<()>>,
     ) -> io::Result<()> {
         let (mut next, end) = range.into_inner();
+        let mut block = Frames::new();
         while next <= end {
-            let block = self.store.read(next, BLOCK)?;
+            self.store.read(next, BLOCK, &mut block)?;
             if block.is_empty() {
                 let message = format!("expected entry {next}, found none");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, message));
             }
-            for stored in block.iter().filter(|stored| stored.sequence <= end) {
-                if each(once::parse(stored)?)?.is_break() {
+            for frame in block.iter().filter(|frame| frame.sequence <= end) {
+                if each(once::parse(frame)?)?.is_break() {
                     return Ok(());
                 }
-                next = stored.sequence.saturating_add(1);
+                next = frame.sequence.saturating_add(1);
             }
         }
         Ok(())
     }
 
     /// The leaf hash of a durable entry, if it can be read.
-    pub(super) fn leaf(&self, chain_id: &Digest, sequence: u64) -> Option<Digest> {
-        let stored = once::stored_at(&*self.store, sequence).ok()?;
-        let written = once::parse(&stored).ok()?;
+    fn leaf(&self, chain_id: &Digest, sequence: u64) -> Option<Digest> {
+        let frames = once::frame_at(&*self.store, sequence).ok()?;
+        let written = once::parse_first(&frames).ok()?;
         let entry = written.entry(chain_id);
         Some(tree::leaf_hash(&entry.digest(), entry.signature()))
+    }
+
+    /// Proves something about the first `size` entries, all of them durable. The tree for it is made when it is first asked for, and
+    /// grows from then on: most ledgers never prove anything, and reading all entries when one is opened would cost more.
+    pub(super) fn prove<T>(
+        &self,
+        chain_id: &Digest,
+        size: u64,
+        make: impl FnOnce(&Nodes, Leaves<'_>) -> T,
+    ) -> io::Result<T> {
+        let mut nodes = self.proofs.lock();
+        if nodes.size() < size {
+            self.walk(nodes.size()..=size.saturating_sub(1), |written| {
+                let entry = written.entry(chain_id);
+                nodes.push(tree::leaf_hash(&entry.digest(), entry.signature()));
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        let leaf = |sequence| self.leaf(chain_id, sequence);
+        Ok(make(&nodes, &leaf))
     }
 }
 
@@ -96,8 +118,8 @@ impl Ledger {
         if sequence > self.head().sequence {
             return Ok(None);
         }
-        let stored = once::stored_at(&*self.shared().store, sequence)?;
-        once::parse(&stored).map(|written| Some(written.into_owned()))
+        let frames = once::frame_at(&*self.shared().store, sequence)?;
+        once::parse_first(&frames).map(|written| Some(written.into_owned()))
     }
 
     /// The receipt of the event with this id, if it is durable: what to ask after an uncertain outcome.
@@ -107,8 +129,8 @@ impl Ledger {
         let Some(sequence) = found.filter(|sequence| *sequence <= head.sequence) else {
             return Ok(None);
         };
-        let stored = once::stored_at(&*self.shared().store, sequence)?;
-        Ok(Some(once::receipt(&once::parse(&stored)?, &self.chain_id())))
+        let frames = once::frame_at(&*self.shared().store, sequence)?;
+        Ok(Some(once::receipt(&once::parse_first(&frames)?, &self.chain_id())))
     }
 
     /// A checkpoint over all durable entries, by whoever signs checkpoints: to be kept where nobody who can write the ledger
@@ -116,17 +138,14 @@ impl Ledger {
     pub fn checkpoint(&self) -> io::Result<Checkpoint> {
         let held = self.shared().lock();
         let (origin, last) = (held.state.chain.origin(), held.state.head);
-        let chain_id = held.state.chain.id();
+        let root = held.state.frontier.root();
         let signer = held.checkpoint_signer()?;
         drop(held);
         let signer = signer.ok_or_else(|| {
             let message = "expected a signer of checkpoints, found none; see sign_checkpoints_with";
             io::Error::new(io::ErrorKind::InvalidInput, message)
         })?;
-        let leaf = |sequence| self.shared().leaf(&chain_id, sequence);
         let size = last.sequence.saturating_add(1);
-        let root = self.shared().tree.lock().root_at(size, &leaf);
-        let root = root.ok_or_else(|| io::Error::other(format!("no root over {size} entries")))?;
         Checkpoint::by_signer(&origin, size, root, &*signer).map_err(io::Error::other)
     }
 

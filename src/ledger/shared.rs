@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 use crate::clock::Time;
 use crate::error::Refusal;
 use crate::id::EventId;
+use crate::ledger::anchoring::Keeper;
 use crate::ledger::call::{Pending, opens_here};
 use crate::ledger::cell::{Cell, Outcome, Wake};
+use crate::ledger::observe;
 use crate::ledger::options::Options;
 use crate::ledger::state::{Ended, Slot, Stage, State};
 use crate::store::{Store, StoreError};
@@ -25,6 +27,8 @@ use crate::tree::Nodes;
 const LONG: Duration = Duration::from_secs(3600);
 /// How long the attendant gathers before it writes what nobody waits for: waking it costs as much as a signature.
 const LINGER: Duration = Duration::from_millis(1);
+/// How long somebody who waits for an anchor waits before looking again.
+const ANCHORING: Duration = Duration::from_millis(50);
 /// Bytes that one commit takes along, about.
 const GROUP_BYTES: usize = 8 << 20;
 /// Sealed entries from which on it does not linger.
@@ -64,6 +68,8 @@ pub(super) struct Desk {
     pub(super) ended: Ended,
     /// Slots that are durable: their calls end, and they are dropped, when the lock is let go.
     settled: Vec<Slot>,
+    /// When the last of them were written.
+    settled_at: u64,
 }
 
 /// What all handles of a ledger share.
@@ -75,8 +81,10 @@ pub(super) struct Shared {
     /// The attendant is wanted.
     rung: Condvar,
     pub(super) store: Box<dyn Store>,
-    pub(super) tree: Mutex<Nodes>,
+    /// What proofs are made of, as far as they were asked for.
+    pub(super) proofs: Mutex<Nodes>,
     pub(super) options: Options,
+    pub(super) keeper: Arc<Keeper>,
     /// The process that opened the ledger.
     process: u32,
     /// Threads that may spin at once, and those that do.
@@ -124,6 +132,7 @@ impl Drop for Held<'_> {
         }
         let ended = std::mem::take(&mut desk.ended);
         let settled = std::mem::take(&mut desk.settled);
+        let settled_at = desk.settled_at;
         let moved = std::mem::take(&mut desk.moved);
         let (is_awaited, is_over) =
             (moved && desk.waiting > 0, moved && desk.retired && desk.state.queue.is_empty());
@@ -136,6 +145,9 @@ impl Drop for Held<'_> {
             self.shared.rung.notify_one();
         }
         self.shared.end(ended);
+        for slot in &settled {
+            observe::append(settled_at.saturating_sub(slot.linked_at));
+        }
         self.shared.end(settled.iter().filter(|slot| slot.ends).map(|slot| (&slot.cell, Ok(()))));
     }
 }
@@ -155,9 +167,21 @@ impl Desk {
         refused
     }
 
+    /// Whether nothing is on its way, and nobody is in the middle of something that nothing may come between: a change of keys is
+    /// durable before the ledger has its new signer, and what was linked in that moment would be for a key that has ended.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.state.queue.is_empty() && !self.gate
+    }
+
     /// Something that others wait for was given free.
     pub(super) fn freed(&mut self) {
         self.moved = true;
+    }
+
+    /// Somebody else writes this chain: what is being written is in doubt, and nothing more is acknowledged.
+    pub(super) fn fence(&mut self, what: &str) {
+        self.moved = true;
+        self.state.fail(Stage::Failed(what.to_owned()), what, &mut self.ended);
     }
 
     fn panicked(&mut self) {
@@ -186,7 +210,12 @@ impl Drop for Step<'_> {
 }
 
 impl Shared {
-    pub(super) fn new(state: State, tree: Nodes, store: Box<dyn Store>, options: Options) -> Self {
+    pub(super) fn new(
+        state: State,
+        store: Box<dyn Store>,
+        keeper: Keeper,
+        options: Options,
+    ) -> Self {
         let desk = Desk {
             state,
             bell: Bell::Quiet,
@@ -198,6 +227,7 @@ impl Shared {
             held_for: Duration::ZERO,
             ended: Vec::new(),
             settled: Vec::new(),
+            settled_at: 0,
         };
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -205,8 +235,9 @@ impl Shared {
             changed: Condvar::default(),
             rung: Condvar::default(),
             store,
-            tree: Mutex::new(tree),
+            proofs: Mutex::new(Nodes::new()),
             options,
+            keeper: Arc::new(keeper),
             process: opens_here(),
             spinners: u8::try_from(cores.saturating_sub(1)).unwrap_or(u8::MAX),
             spinning: AtomicU8::new(0),
@@ -238,6 +269,11 @@ impl Shared {
         if !all_woke {
             self.lock().panicked();
         }
+    }
+
+    /// Has those look again who wait for the queue to change.
+    pub(super) fn tell_changed(&self) {
+        self.changed.notify_all();
     }
 
     /// Lets go of the lock until the queue changes, or `time` is up.
@@ -294,14 +330,21 @@ impl Shared {
             held.state.stage.refusal().map_or(Ok(()), Err)?;
             let fits = held.state.queue.len().saturating_add(count) <= self.options.queue_entries
                 && held.state.weight.saturating_add(weight) <= self.options.queue_bytes;
+            let is_exposed = self.keeper.is_over(held.state.frontier.size());
+            if is_exposed && let Some(why) = self.keeper.trouble() {
+                return Err(Refusal::Exposed { most: self.keeper.most(), why });
+            }
             // What is larger than the whole queue goes through it alone.
-            if !held.gate && (fits || held.state.queue.is_empty()) {
+            if !held.gate && !is_exposed && (fits || held.state.queue.is_empty()) {
                 return Ok(held);
             }
             if !patient {
                 return Err(Refusal::Full);
             }
-            held = self.help(held);
+            if is_exposed {
+                self.keeper.poke();
+            }
+            held = self.help_for(held, if is_exposed { ANCHORING } else { LONG });
         }
     }
 
@@ -347,6 +390,9 @@ impl Shared {
 
     /// As `help`, but comes back after `time` at the latest.
     pub(super) fn help_for<'s>(&'s self, mut held: Held<'s>, time: Duration) -> Held<'s> {
+        if !held.state.gathered.is_empty() {
+            return self.pass_on(self.sign_gathered(held));
+        }
         if held.state.wants_leader() {
             // Whoever helps may be refused next and gone: somebody else has to be found for what was signed meanwhile.
             return self.pass_on(self.lead(held));
@@ -376,6 +422,8 @@ impl Shared {
     /// Writes all that is ready, and syncs.
     pub(super) fn lead<'s>(&'s self, mut held: Held<'s>) -> Held<'s> {
         let (stored, leaves) = held.state.lead(GROUP_BYTES);
+        let mut frontier = held.state.frontier.clone();
+        let due = self.keeper.is_strict().then(|| Self::due(&held)).flatten();
         held.bell = Bell::Quiet;
         drop(held);
         // Not under the lock, and right before the data: whatever else was overlooked, a child of fork(2) writes nothing.
@@ -385,20 +433,33 @@ impl Shared {
             return held;
         }
         let leading = self.step();
+        let start = Instant::now();
         let written = self.store.commit(&stored);
-        if written.is_ok() {
-            let mut tree = self.tree.lock();
-            for leaf in leaves {
-                tree.push(leaf);
-            }
+        let failure = written.as_ref().err().map(ToString::to_string);
+        observe::commit(stored.len(), start.elapsed(), failure.as_deref());
+        let written_at = self.time().running();
+        for leaf in leaves {
+            frontier.push(leaf);
         }
         drop(stored);
+        let written = written.and_then(|()| self.anchor_first(due, &frontier));
+        let wants_seal = written.is_ok() && self.store.wants_seal();
         drop(leading);
         let mut held = self.lock();
         let desk = &mut *held;
         desk.moved = true;
         match written {
-            Ok(()) => desk.settled = desk.state.settle(),
+            Ok(()) => {
+                desk.settled = desk.state.settle();
+                desk.settled_at = written_at;
+                // A projection may have panicked, or the ledger failed meanwhile: head and tree are about the same entries at any time.
+                if frontier.size() == desk.state.head.sequence.saturating_add(1) {
+                    desk.state.frontier = frontier;
+                }
+                let size = desk.state.frontier.size();
+                self.keeper.note(size);
+                observe::durable(size, desk.state.queue.len(), self.keeper.exposed(size));
+            }
             Err(StoreError::Refused(error)) => {
                 desk.state.leading = false;
                 desk.state.writing = 0;
@@ -409,7 +470,7 @@ impl Shared {
                 desk.state.fail(Stage::Failed(what.clone()), &what, &mut desk.ended);
             }
         }
-        held
+        if wants_seal { self.rotate(held) } else { held }
     }
 
     /// Finds somebody to lead the next commit, if one is due; leads itself if there is nobody.
@@ -445,6 +506,11 @@ impl Shared {
                 drop(self.pass_on(held));
                 return outcome;
             }
+            if !held.state.gathered.is_empty() {
+                // What stands before this call may be among them, or all of it.
+                held = self.sign_gathered(held);
+                continue;
+            }
             if held.state.wants_leader() {
                 // The calls that it ends are ended when the lock is let go; this one, if it was signed, is among them.
                 drop(self.pass_on(self.lead(held)));
@@ -478,11 +544,17 @@ impl Shared {
         let mut held = self.lock();
         let mut lingered = false;
         loop {
-            if held.state.wants_leader() {
-                if lingered || held.bell == Bell::Now || held.state.ready >= ENOUGH || held.retired
-                {
-                    lingered = false;
-                    held = self.lead(held);
+            let is_signed = held.state.gathered.is_empty();
+            if held.state.wants_leader() || !is_signed {
+                let is_full = held.state.ready >= ENOUGH;
+                if lingered || held.bell == Bell::Now || is_full || held.retired {
+                    if !is_signed {
+                        held = self.sign_gathered(held);
+                    }
+                    if held.state.wants_leader() {
+                        lingered = false;
+                        held = self.lead(held);
+                    }
                     held = self.let_go(held);
                 } else {
                     held = self.nap(held, Some(LINGER));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::chain;
 use crate::chainfile;
 use crate::digest::Digest;
 use crate::error::Refusal;
@@ -12,10 +13,11 @@ use crate::frame::{self, Kind};
 use crate::id::EventId;
 use crate::key::{Purpose, Role, Signature};
 use crate::ledger::call::{Call, Pending};
+use crate::ledger::options::Options;
 use crate::ledger::shared::{Held, Shared};
 use crate::ledger::state::Sealed;
 use crate::reserved::KeyRecord;
-use crate::signer::{Signer, Statement};
+use crate::signer::{SEVERAL, Signer, SignerError, Statement};
 use crate::store::Stored;
 use crate::sync::{Condvar, Mutex, spawn};
 use crate::tree;
@@ -53,26 +55,73 @@ pub(super) fn record(
     Ok(KeyRecord { public: *key.public().as_bytes(), role, proof })
 }
 
-/// Signs the entries of a call, in order, as far as the signer goes along.
-pub(super) fn sign_all(call: &Call, signer: &dyn Signer, shared: &Shared) -> Signed {
-    let mut frames = Vec::with_capacity(call.entries.len());
-    for pending in &call.entries {
-        // Abandoned in the meantime: no signer needs to see it.
-        if !pending.phase.hand() {
-            break;
+/// Asks a signer in this process for several signatures at once. Gives those that it made, and why there are no more.
+fn ask_several(
+    signer: &dyn Signer,
+    digests: &[Digest],
+    verify_own: bool,
+) -> (Vec<Signature>, Option<Refusal>) {
+    let asked = catch_unwind(AssertUnwindSafe(|| {
+        let (mut signatures, error) = signer.sign_several(Purpose::Entry, digests);
+        let is_own = |(digest, signature): (&Digest, &Signature)| {
+            signer.public().accepts(Purpose::Entry, digest, signature)
+        };
+        let own = digests.iter().zip(&signatures).take_while(|&pair| !verify_own || is_own(pair));
+        let own = own.count();
+        let is_false = own < signatures.len();
+        signatures.truncate(own);
+        let refusal =
+            if is_false { Some(Refusal::SignerFalse) } else { error.map(Refusal::Signer) };
+        (signatures, refusal)
+    }));
+    asked.unwrap_or_else(|_| (Vec::new(), Some(Refusal::SignerPanicked)))
+}
+
+/// Signs the entries of calls, in order and up to `most` at once, as far as the signer goes along.
+pub(super) fn sign_all(
+    calls: &[Call],
+    signer: &dyn Signer,
+    most: usize,
+    options: &Options,
+) -> Signed {
+    let mut frames = Vec::with_capacity(calls.iter().map(|call| call.entries.len()).sum());
+    // What was abandoned in the meantime no signer needs to see; of a call it is the end, or all.
+    let mut entries = calls
+        .iter()
+        .flat_map(|call| call.entries.iter().take_while(|pending| pending.phase.hand()));
+    loop {
+        let handed: Vec<&Arc<Pending>> = entries.by_ref().take(most).collect();
+        if handed.is_empty() {
+            return (frames, None);
         }
-        // Set once: only whoever hands it gets here.
-        let _ = pending.handed_at.set(shared.time().running());
-        let digest = pending.linked.digest();
-        let statement = Statement::Digest(Purpose::Entry, &digest);
-        let sealed = ask(signer, &statement, shared.options.verify_own)
-            .and_then(|signature| seal(pending, signature));
-        match sealed {
-            Ok(sealed) => frames.push((Arc::clone(pending), sealed)),
-            Err(refusal) => return (frames, Some((Arc::clone(pending), refusal))),
+        let now = options.time.running();
+        for pending in &handed {
+            // Set once: only whoever hands it gets here.
+            let _ = pending.handed_at.set(now);
+        }
+        let digests: Vec<Digest> = handed.iter().map(|pending| pending.linked.digest()).collect();
+        let (signatures, refusal) = match &*digests {
+            [digest] => {
+                let statement = Statement::Digest(Purpose::Entry, digest);
+                match ask(signer, &statement, options.verify_own) {
+                    Ok(signature) => (vec![signature], None),
+                    Err(refusal) => (Vec::new(), Some(refusal)),
+                }
+            }
+            digests => ask_several(signer, digests, options.verify_own),
+        };
+        let count = signatures.len();
+        for (pending, signature) in handed.iter().zip(signatures) {
+            match seal(pending, signature) {
+                Ok(sealed) => frames.push((Arc::clone(pending), sealed)),
+                Err(refusal) => return (frames, Some((Arc::clone(pending), refusal))),
+            }
+        }
+        if let Some(pending) = handed.get(count) {
+            let few = || Refusal::Signer(SignerError::new("fewer signatures than asked for"));
+            return (frames, Some((Arc::clone(pending), refusal.unwrap_or_else(few))));
         }
     }
-    (frames, None)
 }
 
 /// The frame of a signed entry.
@@ -84,8 +133,10 @@ fn seal(pending: &Pending, signature: Signature) -> Result<Sealed, Refusal> {
     let leaf = tree::leaf_hash(&digest, &signature);
     // The entry is signed once: nobody else has set it.
     let _ = pending.signature.set(signature);
-    let (sequence, event_id) = (pending.sequence(), pending.event_id());
-    Ok(Sealed { stored: Stored::new(sequence, event_id, pending.left, head, body), leaf })
+    let place = (pending.sequence(), pending.event_id(), digest);
+    let changes_keys = chain::changes_keys(&pending.linked.fields().event_type);
+    let stored = Stored::new(place, pending.left, head, body).changing_keys(changes_keys);
+    Ok(Sealed { stored, leaf })
 }
 
 /// A call for a signer outside this process.
@@ -179,7 +230,7 @@ impl Pool {
             let time = shared.options.signer_nanos.saturating_mul(each);
             let end = shared.time().running().saturating_add(time);
             self.jobs.lock().busy.insert(number, end);
-            let signed = sign_all(&call, &*signer, &shared);
+            let signed = sign_all(&[call], &*signer, 1, &shared.options);
             drop(shared.pass_on(shared.sealed(signed)));
             let now = shared.time().running();
             let mut jobs = self.jobs.lock();
@@ -200,6 +251,15 @@ impl Pool {
 }
 
 impl Shared {
+    /// Signs the calls that gather to be signed together.
+    pub(super) fn sign_gathered<'s>(&'s self, mut held: Held<'s>) -> Held<'s> {
+        let calls = held.state.gathered.take();
+        let signer = Arc::clone(&held.state.signer);
+        drop(held);
+        let _step = self.step();
+        self.sealed(sign_all(&calls, &*signer, SEVERAL, &self.options))
+    }
+
     /// Takes what was signed, and abandons from where it was not.
     pub(super) fn sealed(&self, (signed, failed): Signed) -> Held<'_> {
         let mut held = self.lock();

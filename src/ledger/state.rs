@@ -17,15 +17,18 @@ use crate::error::{AppendError, Refusal};
 use crate::id::EventId;
 use crate::key::KeyId;
 use crate::keyring::Keyring;
-use crate::ledger::call::{Call, Draft, Owed, Pending};
+use crate::ledger::call::{Call, Draft, Note, Owed, Pending};
 use crate::ledger::cell::{Cell, Outcome, Phase};
+use crate::ledger::ids::{Ids, Use};
+use crate::ledger::observe;
 use crate::ledger::view::Fold;
 use crate::limit::SEQUENCE_MAX;
 use crate::projection::Item;
 use crate::reserved::{Cause, Reserved};
-use crate::signer::Signer;
+use crate::signer::{SEVERAL, Signer};
 use crate::stamp::Stamp;
 use crate::store::Stored;
+use crate::tree::Frontier;
 
 /// Milliseconds by which the time of a caller's id may be ahead of the stamp.
 const ID_AHEAD: u64 = 10 * 60 * 1000;
@@ -65,76 +68,32 @@ impl Stage {
     }
 }
 
-/// What an event id stands for while its entry is not yet durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Use {
-    /// Somebody looks it up in the store; which of all who did.
-    Claimed(u64),
-    /// The entry with this sequence has it.
-    Linked(u64),
+/// Calls that wait to be signed together, by the ledger's own signer: nothing is linked for another while there are any, since a
+/// change of keys is alone in the queue.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    calls: Vec<Call>,
+    entries: usize,
 }
 
-/// The ids of entries on their way, and those that are being looked up.
-///
-/// Nearly all are made by the ledger, and a caller hardly ever comes with one of those: they are only counted, by some of their
-/// bits, so that whoever does has the queue searched, and nobody else pays for it.
-#[derive(Debug)]
-pub(super) struct Ids {
-    given: BTreeMap<EventId, Use>,
-    made: Vec<u16>,
-    /// How often ids were claimed.
-    claims: u64,
-}
-
-impl Ids {
-    fn new() -> Self {
-        Self { given: BTreeMap::new(), made: vec![0; 4096], claims: 0 }
+impl Gathered {
+    pub(super) fn add(&mut self, call: Call) {
+        self.entries = self.entries.saturating_add(call.entries.len());
+        self.calls.push(call);
     }
 
-    fn count(&mut self, id: EventId) -> Option<&mut u16> {
-        let [.., a, b] = *id.as_bytes();
-        self.made.get_mut(usize::from(u16::from_be_bytes([a, b]) & 0x0fff))
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
     }
 
-    fn link(&mut self, id: EventId, is_given: bool, sequence: u64) {
-        if is_given {
-            self.given.insert(id, Use::Linked(sequence));
-        } else if let Some(count) = self.count(id) {
-            *count = count.saturating_add(1);
-        }
+    /// Whether there are as many as a signer is asked for at once.
+    pub(super) fn is_enough(&self) -> bool {
+        self.entries >= SEVERAL
     }
 
-    fn unlink(&mut self, id: EventId, sequence: u64) {
-        if !self.given.is_empty() && self.given.get(&id) == Some(&Use::Linked(sequence)) {
-            self.given.remove(&id);
-        } else if let Some(count) = self.count(id) {
-            *count = count.saturating_sub(1);
-        }
-    }
-
-    /// What tells the next claims from all others.
-    pub(super) fn number(&mut self) -> u64 {
-        self.claims = self.claims.saturating_add(1);
-        self.claims
-    }
-
-    /// Whether somebody looks it up.
-    pub(super) fn is_claimed(&self, id: &EventId) -> bool {
-        matches!(self.given.get(id), Some(Use::Claimed(_)))
-    }
-
-    /// Claims an id that nobody uses.
-    pub(super) fn claim(&mut self, id: EventId, number: u64) {
-        self.given.insert(id, Use::Claimed(number));
-    }
-
-    /// Gives a claim free that did not become an entry.
-    ///
-    /// It may have become one that was given up, and be claimed by somebody else by now.
-    pub(super) fn release(&mut self, id: &EventId, number: u64) {
-        if self.given.get(id) == Some(&Use::Claimed(number)) {
-            self.given.remove(id);
-        }
+    pub(super) fn take(&mut self) -> Vec<Call> {
+        self.entries = 0;
+        std::mem::take(&mut self.calls)
     }
 }
 
@@ -155,7 +114,7 @@ pub(super) struct Slot {
     pub(super) ends: bool,
     before: Before,
     /// When it was linked.
-    linked_at: u64,
+    pub(super) linked_at: u64,
     sealed: Option<Sealed>,
     /// What it settles, if it is the ledger's own.
     owed: Option<Box<Owed>>,
@@ -194,6 +153,8 @@ pub(super) struct State {
     pub(super) checkpoints: Option<Arc<dyn Signer>>,
     clock: Clock,
     pub(super) queue: VecDeque<Slot>,
+    /// Calls in the queue that are to be signed together.
+    pub(super) gathered: Gathered,
     /// Slots from the front that are sealed.
     sealed: usize,
     /// Those of them that end with a whole batch, and may be written.
@@ -205,15 +166,28 @@ pub(super) struct State {
     pub(super) ids: Ids,
     /// Digests that reached a signer and are not in the chain.
     abandoned: BTreeSet<(u64, Digest)>,
+    /// Those of them that were found in a torn tail when the ledger was opened.
+    torn: BTreeSet<(u64, Digest)>,
+    /// What else of the ledger's own is not recorded yet: that another writer begins, say.
+    notes: VecDeque<Note>,
     /// Anomalies of the clock that are not recorded yet.
     marks: VecDeque<Mark>,
-    pub(super) folds: Vec<Box<dyn Fold>>,
+    /// Projections, by the number of their place.
+    pub(super) folds: BTreeMap<u64, Box<dyn Fold>>,
     /// Events of which it is not known whether they are recorded: they were being written when the ledger failed.
     pub(super) in_doubt: Vec<EventId>,
     /// Which key may sign what, as far as is durable.
     pub(super) keyring: Keyring,
     /// The last durable entry.
     pub(super) head: Head,
+    /// The tree over all durable entries.
+    pub(super) frontier: Frontier,
+    /// The ledger's own count of writers.
+    pub(super) epoch: u64,
+    /// Entries that the last seal covers.
+    pub(super) sealed_size: u64,
+    /// When a seal that failed may be tried again.
+    pub(super) seal_again: u64,
     /// Bytes in the queue, about.
     pub(super) weight: usize,
 }
@@ -222,7 +196,7 @@ impl State {
     /// The state of a ledger whose entries are all durable.
     pub(super) fn new(
         chain: Chain,
-        head: Head,
+        (head, frontier): (Head, Frontier),
         signer: Arc<dyn Signer>,
         clock: Clock,
         marks: Vec<Mark>,
@@ -235,14 +209,21 @@ impl State {
             checkpoints: None,
             clock,
             queue: VecDeque::new(),
+            gathered: Gathered::default(),
             sealed: 0,
             ready: 0,
             writing: 0,
             leading: false,
             ids: Ids::new(),
             abandoned: BTreeSet::new(),
+            torn: BTreeSet::new(),
+            notes: VecDeque::new(),
+            frontier,
+            epoch: 0,
+            sealed_size: 0,
+            seal_again: 0,
             marks: marks.into(),
-            folds: Vec::new(),
+            folds: BTreeMap::new(),
             in_doubt: Vec::new(),
             head,
             weight: 0,
@@ -277,6 +258,17 @@ impl State {
         self.abandoned.len()
     }
 
+    /// Has these digests, found in a torn tail, listed before anything else is recorded.
+    pub(super) fn list_torn(&mut self, torn: Vec<(u64, Digest)>) {
+        self.abandoned.extend(torn.iter().copied());
+        self.torn.extend(torn);
+    }
+
+    /// Has this recorded before the next event.
+    pub(super) fn note(&mut self, note: Note) {
+        self.notes.push_back(note);
+    }
+
     /// Gives up listing abandoned digests: the key that would have to sign the list is lost.
     pub(super) fn disown(&mut self) {
         self.abandoned.clear();
@@ -289,7 +281,7 @@ impl State {
 
     /// Whether entries of the ledger's own are due.
     pub(super) fn owes(&self) -> bool {
-        !self.abandoned.is_empty() || !self.marks.is_empty()
+        !self.abandoned.is_empty() || !self.marks.is_empty() || !self.notes.is_empty()
     }
 
     /// Gives a call its place: stamps, numbers and links its events, and before them whatever the ledger owes.
@@ -298,14 +290,14 @@ impl State {
     pub(super) fn link(&mut self, drafts: Vec<Draft>, by: &Linking<'_>) -> Result<Call, Refusal> {
         let stamp = self.stamp(&drafts, by.time)?;
         let start = self.queue.len();
-        let due = (self.abandoned.clone(), self.marks.clone());
+        let due = (self.abandoned.clone(), self.marks.clone(), self.notes.clone());
         let owed = if by.pays { self.owed() } else { Ok(Vec::new()) };
         let linked = owed.and_then(|owed| self.link_all(owed, drafts, stamp, by));
         if linked.is_err() {
             // No signer has seen any of it, so it leaves no trace; nobody waits on its cell yet.
             drop(self.take_back(start));
             self.refold();
-            (self.abandoned, self.marks) = due;
+            (self.abandoned, self.marks, self.notes) = due;
         }
         linked
     }
@@ -352,9 +344,11 @@ impl State {
     fn stamp(&mut self, drafts: &[Draft], time: &dyn Time) -> Result<Stamp, Refusal> {
         for remote in drafts.iter().filter_map(|draft| draft.event.after) {
             let marks = self.clock.observe(remote, time).map_err(Refusal::Clock)?;
+            marks.iter().for_each(observe::clock);
             self.marks.extend(marks);
         }
         let reading = self.clock.read(time).map_err(Refusal::Clock)?;
+        reading.marks.iter().for_each(observe::clock);
         self.marks.extend(reading.marks);
         let now = millis(reading.stamp);
         for draft in drafts.iter().filter(|draft| draft.is_given) {
@@ -372,10 +366,16 @@ impl State {
         let most = LISTED_MAX.saturating_mul(LISTS_MAX);
         let listed: Vec<_> = self.abandoned.iter().copied().take(most).collect();
         let mut drafts = Vec::new();
-        for entries in listed.chunks(LISTED_MAX) {
-            let entries = entries.to_vec();
-            let reserved = Reserved::Abandoned { cause: Cause::Signer, entries: entries.clone() };
-            drafts.push(Draft::reserved(reserved, None, Some(Box::new(Owed::Listed(entries))))?);
+        let (torn, given): (Vec<_>, Vec<_>) =
+            listed.iter().copied().partition(|entry| self.torn.contains(entry));
+        // Where a store refused, what was signed for it has the cause `signer` too: nothing of it was written.
+        for (cause, entries) in [(Cause::Torn, torn), (Cause::Signer, given)] {
+            for entries in entries.chunks(LISTED_MAX) {
+                let entries = entries.to_vec();
+                let reserved = Reserved::Abandoned { cause, entries: entries.clone() };
+                let owed = Some(Box::new(Owed::Listed(entries)));
+                drafts.push(Draft::reserved(reserved, None, owed)?);
+            }
         }
         for entry in &listed {
             self.abandoned.remove(entry);
@@ -383,6 +383,11 @@ impl State {
         if !self.abandoned.is_empty() {
             // The run of lists goes on with the next call; nothing else may come before it ends.
             return Ok(drafts);
+        }
+        for note in self.notes.drain(..) {
+            let Note { event_type, map } = note.clone();
+            let reserved = Reserved::Open { event_type, map };
+            drafts.push(Draft::reserved(reserved, None, Some(Box::new(Owed::Note(note))))?);
         }
         for mark in &self.marks {
             let (event_type, map) = (mark.event_type().to_owned(), mark.encode());
@@ -425,7 +430,7 @@ impl State {
         self.ids.link(event_id, is_given, pending.sequence());
         if !self.folds.is_empty() {
             let item = pending.item();
-            self.folds.iter_mut().for_each(|fold| fold.link(&item));
+            self.folds.values_mut().for_each(|fold| fold.link(&item));
         }
         Ok((pending, before))
     }
@@ -481,7 +486,7 @@ impl State {
             // First, and with all of it still in the queue: if a projection panics, whoever waits for any of it is told.
             for slot in self.queue.iter().take(self.writing) {
                 let item = slot.pending.item();
-                self.folds.iter_mut().for_each(|fold| fold.settle(&item));
+                self.folds.values_mut().for_each(|fold| fold.settle(&item));
             }
         }
         let count = std::mem::take(&mut self.writing);
@@ -587,24 +592,27 @@ impl State {
         match owed {
             Owed::Listed(entries) => self.abandoned.extend(entries),
             Owed::Mark(mark) => self.marks.push_front(mark),
+            Owed::Note(note) => self.notes.push_front(note),
         }
     }
 
     /// Makes the projections what they were without the entries that were taken back.
     fn refold(&mut self) {
         let items: Vec<Item<'_>> = self.queue.iter().map(|slot| slot.pending.item()).collect();
-        self.folds.iter_mut().for_each(|fold| fold.undo(&items));
+        self.folds.values_mut().for_each(|fold| fold.undo(&items));
     }
 
     /// A write failed part-way, or something panicked: what was being written is in doubt, all behind it refused.
     pub(super) fn fail(&mut self, stage: Stage, what: &str, ended: &mut Ended) {
         let refusal = stage.refusal().unwrap_or(Refusal::Closed);
+        observe::failed(what);
         self.stage = stage;
         let writing = std::mem::take(&mut self.writing);
         self.leading = false;
         self.sealed = 0;
         self.ready = 0;
         self.ids = Ids::new();
+        self.gathered = Gathered::default();
         let mut call = Vec::new();
         for (at, slot) in std::mem::take(&mut self.queue).into_iter().enumerate() {
             let was_handed = slot.pending.phase.abandon();

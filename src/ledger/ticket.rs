@@ -8,20 +8,24 @@ use std::task::{Context, Poll};
 use crate::error::AppendError;
 use crate::id::EventId;
 use crate::ledger::call::Call;
-use crate::ledger::cell::Outcome;
+use crate::ledger::cell::{Outcome, Seat};
 use crate::ledger::shared::{Bell, Shared};
 use crate::receipt::Receipt;
 
 /// A call on its way, as its caller holds it.
-#[derive(Clone)]
 pub(super) enum Way {
     /// It was recorded before.
     Known(Vec<Receipt>),
     /// It is in the queue.
-    Queued { shared: Arc<Shared>, call: Call },
+    Queued { shared: Arc<Shared>, call: Call, seat: Seat },
 }
 
 impl Way {
+    /// One in the queue.
+    pub(super) fn queued(shared: &Arc<Shared>, call: Call) -> Self {
+        Self::Queued { shared: Arc::clone(shared), call, seat: Seat::default() }
+    }
+
     fn receipts(outcome: Outcome, call: &Call) -> Result<Vec<Receipt>, AppendError> {
         outcome?;
         // Durable entries are signed, so that each has one.
@@ -31,7 +35,7 @@ impl Way {
     pub(super) fn wait(self) -> Result<Vec<Receipt>, AppendError> {
         match self {
             Self::Known(receipts) => Ok(receipts),
-            Self::Queued { shared, call } => {
+            Self::Queued { shared, call, .. } => {
                 let outcome = match call.cell.outcome() {
                     Some(outcome) => outcome,
                     None if shared.is_forked() => return Err(Self::of_the_parent(&call)),
@@ -57,11 +61,11 @@ impl Way {
         self.wait().map(drop)
     }
 
-    fn poll(&self, context: &Context<'_>) -> Poll<Result<Vec<Receipt>, AppendError>> {
+    fn poll(&mut self, context: &Context<'_>) -> Poll<Result<Vec<Receipt>, AppendError>> {
         match self {
             Self::Known(receipts) => Poll::Ready(Ok(receipts.clone())),
-            Self::Queued { shared, call } => {
-                if let Some(outcome) = call.cell.poll(context.waker()) {
+            Self::Queued { shared, call, seat } => {
+                if let Some(outcome) = call.cell.poll(seat, context.waker()) {
                     return Poll::Ready(Self::receipts(outcome, call));
                 }
                 if shared.is_forked() {
@@ -108,7 +112,7 @@ impl Ticket {
 impl Future for Ticket {
     type Output = Result<Receipt, AppendError>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.poll(context).map(|outcome| outcome.and_then(first))
     }
 }
@@ -138,7 +142,7 @@ impl BatchTicket {
 impl Future for BatchTicket {
     type Output = Result<Vec<Receipt>, AppendError>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.poll(context)
     }
 }

@@ -125,13 +125,14 @@ pub struct Predecessor {
     pub statement: String,
 }
 
-/// Why entries were abandoned.
+/// How far entries had come when they were abandoned; not whose fault it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
-    /// A signer failed.
+    /// To a signer and no further: nothing of them was written. It failed, or ran out of its time; but it may as well have been the store
+    /// that refused a write, or an entry before them that was given up.
     Signer,
-    /// They were found in a torn tail.
+    /// Into the store: they were found behind the end of the chain when it was opened.
     Torn,
 }
 
@@ -177,7 +178,7 @@ pub struct Trusted {
 pub enum Reserved {
     /// `chain.abandoned`
     Abandoned {
-        /// What happened.
+        /// How far they had come.
         cause: Cause,
         /// Sequence and digest of each, ascending.
         entries: Vec<(u64, Digest)>,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::chain::{Candidate, Chain, Link};
-use crate::chainfile::{Block, Ending, Form, RawFrame};
+use crate::chainfile::{Block, Ending, RawFrame};
 use crate::checkpoint::{Checkpoint, Seal, SealState, Verdict as Judged};
 use crate::digest::Digest;
 use crate::fault::{Code, Misfit};
@@ -29,7 +29,7 @@ pub(super) struct Judge {
     anchors: Anchors,
     /// Checkpoints that were held, the nearest last.
     held: Vec<Checkpoint>,
-    form: Form,
+    needs_trailer: bool,
     tree: Option<Frontier>,
     /// What the entry before says follows in its batch.
     open: Option<u16>,
@@ -74,7 +74,7 @@ impl Judge {
     /// Goes on behind a sound entry 0.
     pub(super) fn new(
         chain: Chain,
-        form: Form,
+        needs_trailer: bool,
         genesis: &Checked,
         genesis_approvers: Vec<KeyId>,
         anchors: Anchors,
@@ -98,7 +98,7 @@ impl Judge {
             report,
             anchors,
             held,
-            form,
+            needs_trailer,
             tree: Some(tree),
             open: Some(genesis.left),
             frames: 2,
@@ -611,7 +611,7 @@ impl Judge {
     fn finish_clean(&mut self, place: u64) {
         self.judge_anchors(place);
         if !self.has_trailer {
-            if self.form == Form::ChainFile {
+            if self.needs_trailer {
                 let misfit = Misfit::new(Code::TrailerMissing, "a trailer", "the end of the file");
                 self.fault(place, None, misfit);
             } else {

@@ -18,7 +18,7 @@ use std::io::{self, Read, Seek};
 use std::ops::ControlFlow;
 
 use crate::chain::Chain;
-use crate::chainfile::{Block, Ending, OpenError, Reader};
+use crate::chainfile::{Block, Ending, Form, OpenError, Reader};
 use crate::checkpoint::Checkpoint;
 use crate::digest::Digest;
 use crate::fault::{Code, Fault, Misfit};
@@ -77,6 +77,7 @@ pub type Watch<'w> = dyn FnMut(&Seen<'_>) -> ControlFlow<()> + 'w;
 pub struct Verifier {
     anchors: Anchors,
     unique: bool,
+    open_ended: bool,
     #[cfg(feature = "std")]
     threads: usize,
 }
@@ -98,6 +99,12 @@ impl Verifier {
     #[must_use]
     pub fn unique(self, unique: bool) -> Self {
         Self { unique, ..self }
+    }
+
+    /// Whether the source ends without a trailer: the files of a ledger do, which goes on.
+    #[must_use]
+    pub fn open_ended(self, open_ended: bool) -> Self {
+        Self { open_ended, ..self }
     }
 
     /// With this many threads for the content phase; as many as there are cores unless said otherwise.
@@ -169,7 +176,8 @@ impl Verifier {
                         return Ok(report.clone());
                     }
                 }
-                let judge = Judge::new(chain, reader.form(), &genesis, approvers, anchors, report);
+                let needs_trailer = reader.form() == Form::ChainFile && !self.open_ended;
+                let judge = Judge::new(chain, needs_trailer, &genesis, approvers, anchors, report);
                 self.go_on(reader, judge, vouched, follower)
             }
         }

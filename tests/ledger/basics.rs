@@ -6,6 +6,7 @@ use std::time::Duration;
 use sigchain::error::{AppendError, Refusal};
 use sigchain::key::SigningKey;
 use sigchain::ledger::{Ledger, Options};
+use sigchain::reserved::{Cause, Reserved};
 use sigchain::store::Memory;
 
 use crate::ledger::support::{
@@ -114,13 +115,13 @@ fn a_signature_with_any_bit_turned_is_not_written() {
         let store = Unsteady::default();
         let options = Options::new().verify_own(true);
         let ledger = ledger_with(store.clone(), signer.clone(), options);
-        let writes = store.writes.load(std::sync::atomic::Ordering::SeqCst);
+        let writes = store.hand.writes.load(std::sync::atomic::Ordering::SeqCst);
         for bit in 0..512 {
             signer.then([Answer::Flip(bit)]);
             let refused = ledger.append(event(1)).unwrap_err();
             assert_eq!(refused, AppendError::Refused(Refusal::SignerFalse), "bit {bit}");
         }
-        assert_eq!(store.writes.load(std::sync::atomic::Ordering::SeqCst), writes);
+        assert_eq!(store.hand.writes.load(std::sync::atomic::Ordering::SeqCst), writes);
         ledger.append(event(1)).unwrap();
         assert_eq!(listed(&ledger).len(), 512);
         verified(&ledger);
@@ -171,6 +172,10 @@ fn a_refused_write_leaves_the_ledger_open() {
     assert!(matches!(refused, AppendError::Refused(Refusal::Store(_))), "{refused}");
     assert_eq!(ledger.append(event(2)).unwrap().sequence, 2);
     assert_eq!(listed(&ledger).len(), 1);
+    // It came to a signer and no further, though no signer failed.
+    let list = ledger.entry(1).unwrap().unwrap();
+    let list = Reserved::parse("chain.abandoned", &list.part, 1).unwrap();
+    assert!(matches!(list, Reserved::Abandoned { cause: Cause::Signer, .. }), "{list:?}");
     verified(&ledger);
 }
 

@@ -1,7 +1,7 @@
 //! The ledger of the whole process, and what becomes of a ledger in a process that is forked.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use fork::{Fork, WEXITSTATUS, WIFEXITED, waitpid};
 use sigchain::error::{AppendError, DecideError, Refusal};
-use sigchain::id::EventId;
 use sigchain::key::{PublicKey, Signature, SigningKey};
 use sigchain::ledger::{Ledger, Options};
 use sigchain::signer::{Signer, SignerError, Statement};
-use sigchain::store::{Memory, Store, StoreError, Stored};
+use sigchain::store::{Frames, Memory, Store, StoreError, Stored};
 
-use crate::ledger::support::{event, genesis, ledger, verified, within};
+use crate::ledger::several::Scene;
+use crate::ledger::support::{Hand, Handled, event, genesis, ledger, verified, within};
 use crate::support::{entry_key, key};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -93,43 +93,34 @@ fn one_ledger_is_installed_until_its_guard_goes() {
 }
 
 /// A store whose bytes go to a file as well, so that another process's writes can be seen.
+type Filed = Handled<Copied>;
+
 #[derive(Clone, Debug)]
-struct Filed {
-    memory: Memory,
+struct Copied {
     path: PathBuf,
     file: Arc<Mutex<File>>,
 }
 
-impl Filed {
-    fn new(path: &Path) -> Self {
+impl Copied {
+    fn to(path: &Path) -> Self {
         let file = OpenOptions::new().create(true).append(true).open(path).unwrap();
-        Self { memory: Memory::new(), path: path.to_owned(), file: Arc::new(Mutex::new(file)) }
-    }
-
-    fn bytes(&self) -> u64 {
-        fs::metadata(&self.path).unwrap().len()
+        Self { path: path.to_owned(), file: Arc::new(Mutex::new(file)) }
     }
 }
 
-impl Store for Filed {
-    fn commit(&self, group: &[Stored]) -> Result<(), StoreError> {
+impl Filed {
+    fn bytes(&self) -> u64 {
+        fs::metadata(&self.hand.path).unwrap().len()
+    }
+}
+
+impl Hand for Copied {
+    fn commit(&self, memory: &Memory, group: &[Stored]) -> Result<(), StoreError> {
         let mut file = self.file.lock().unwrap();
         for stored in group {
             file.write_all(&stored.head).and_then(|()| file.write_all(&stored.body)).unwrap();
         }
-        self.memory.commit(group)
-    }
-
-    fn find(&self, event_id: &EventId) -> io::Result<Option<u64>> {
-        self.memory.find(event_id)
-    }
-
-    fn read(&self, first: u64, count: usize) -> io::Result<Vec<Stored>> {
-        self.memory.read(first, count)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        self.memory.size()
+        memory.commit(group)
     }
 }
 
@@ -174,6 +165,7 @@ fn a_forked_child_writes_nothing() {
     if std::env::var_os(AGAIN).is_some() {
         forks_between_appends();
         forks_within_an_append();
+        forks_as_tickets_gather();
         return;
     }
     within(Duration::from_secs(60), "the process that forks", || {
@@ -224,7 +216,7 @@ fn is_refused(ledger: &Ledger, store: &Filed, signer: &Forking) {
 }
 
 fn a_ledger(folder: &Path) -> (Ledger, Filed, Forking) {
-    let store = Filed::new(&folder.join("frames"));
+    let store = Filed::new(Copied::to(&folder.join("frames")));
     let signer = Forking { key: entry_key(), child: Arc::default(), signed: Arc::default() };
     let ledger = Ledger::create(store.clone(), genesis(signer.clone()), Options::new()).unwrap();
     (ledger, store, signer)
@@ -286,9 +278,36 @@ fn forks_within_an_append() {
         assert_eq!(verified(&ledger), 3 + count);
         // The child's copy would have been as long as the first of the two.
         assert!(store.bytes() > after);
-        let frames = store.memory.read(0, usize::MAX).unwrap();
-        let written: usize =
-            frames.iter().map(|stored| stored.head.len() + stored.body.len()).sum();
+        let mut frames = Frames::new();
+        store.memory.read(0, usize::MAX, &mut frames).unwrap();
+        let written: usize = frames.iter().map(|frame| 16 + frame.body.len()).sum();
         assert_eq!(store.bytes(), u64::try_from(written).unwrap());
     }
+}
+
+/// What gathers is the parent's to sign, and in a child nobody knows what becomes of it.
+fn forks_as_tickets_gather() {
+    let scene = Scene::new(Options::new());
+    let tickets = scene.submit(1..8);
+    match fork::fork().unwrap() {
+        Fork::Child => ends(|| {
+            for ticket in tickets {
+                let event_id = ticket.event_id().unwrap();
+                let Err(AppendError::Uncertain { event_id: found, .. }) = ticket.wait() else {
+                    panic!("the parent's")
+                };
+                assert_eq!(found, event_id);
+            }
+            let refused = scene.ledger.append(event(8)).unwrap_err();
+            assert_eq!(refused, Refusal::Forked.into());
+            scene.ledger.close(SOON).unwrap_err();
+            assert!(scene.signer.asked().is_empty(), "the child signs");
+        }),
+        Fork::Parent(child) => is_well(child),
+    }
+    scene.let_go();
+    let sequences: Vec<_> = tickets.into_iter().map(|t| t.wait().unwrap().sequence).collect();
+    assert_eq!(sequences, (2..9).collect::<Vec<_>>());
+    assert_eq!(scene.signer.asked(), [7]);
+    assert_eq!(verified(&scene.ledger), 9);
 }

@@ -7,5 +7,6 @@ mod linear;
 mod once;
 mod panics;
 mod paths;
+mod several;
 pub mod support;
 mod trouble;

@@ -17,12 +17,12 @@ use sigchain::ledger::{Ledger, Options, Ticket};
 use sigchain::payload::{Part, Payload};
 use sigchain::receipt::Receipt;
 use sigchain::stamp::ValidTime;
-use sigchain::store::{Memory, Store, StoreError, Stored};
+use sigchain::store::{Frames, Memory, Store};
 use sigchain::verify::{Anchors, Verdict, Verifier};
 
 use crate::ledger::support::{
-    Answer, Gate, Moody, START, Scripted, Steered, Unsteady, Write, event, id, kept, ledger,
-    ledger_with, places, until, verified, within,
+    Answer, Gate, Hand, Handled, Moody, START, Scripted, Steered, Unsteady, Write, event, id, kept,
+    ledger, ledger_with, places, until, verified, within,
 };
 use crate::support::{Random, entry_key, rounds};
 
@@ -362,37 +362,35 @@ type Change = fn(&mut Part<'static>);
 /// A store out of which payloads were taken since they were written.
 #[derive(Debug)]
 struct Altered {
-    memory: Memory,
     changes: BTreeMap<u64, Change>,
 }
 
-impl Store for Altered {
-    fn commit(&self, group: &[Stored]) -> Result<(), StoreError> {
-        self.memory.commit(group)
-    }
-
-    fn find(&self, event_id: &EventId) -> io::Result<Option<u64>> {
-        self.memory.find(event_id)
-    }
-
-    fn read(&self, first: u64, count: usize) -> io::Result<Vec<Stored>> {
-        let mut found = self.memory.read(first, count)?;
-        for stored in &mut found {
-            let Some(change) = self.changes.get(&stored.sequence) else { continue };
-            let Ok(Frame::Entry(written)) = Frame::parse(Kind::Entry, stored.left, &stored.body)
+impl Hand for Altered {
+    fn read(
+        &self,
+        memory: &Memory,
+        first: u64,
+        count: usize,
+        frames: &mut Frames,
+    ) -> io::Result<()> {
+        let mut found = Frames::new();
+        memory.read(first, count, &mut found)?;
+        frames.clear();
+        for frame in found.iter() {
+            let Some(change) = self.changes.get(&frame.sequence) else {
+                frames.push(frame.sequence, frame.left, frame.body);
+                continue;
+            };
+            let Ok(Frame::Entry(written)) = Frame::parse(Kind::Entry, frame.left, frame.body)
             else {
                 panic!("no entry")
             };
             let mut written = written.into_owned();
             change(&mut written.part);
-            let (head, body) = chainfile::encode(&Frame::Entry(Box::new(written))).unwrap();
-            *stored = Stored::new(stored.sequence, stored.event_id, stored.left, head, body);
+            let (_, body) = chainfile::encode(&Frame::Entry(Box::new(written))).unwrap();
+            frames.push(frame.sequence, frame.left, &body);
         }
-        Ok(found)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        self.memory.size()
+        Ok(())
     }
 }
 
@@ -418,7 +416,7 @@ fn an_event_whose_payload_is_gone_cannot_be_compared() {
     changes.insert(2, |part| *part = Part::Withheld);
     changes.insert(3, |part| assert!(part.hide("b")));
     changes.insert(4, |part| assert!(part.hide("a") && part.hide("b")));
-    let store = Altered { memory, changes };
+    let store = Handled { memory, hand: Altered { changes } };
     let ledger = Ledger::open(store, entry_key(), options()).unwrap();
     let again = [event(1).id(id(1)), event(2).id(id(2)), parted(3), parted(4)];
     for (event, first) in again.into_iter().zip(&first) {
@@ -442,33 +440,20 @@ fn an_event_whose_payload_is_gone_cannot_be_compared() {
 /// A store in which the second one who looks up an event finds nothing yet, and then stands at a gate.
 #[derive(Clone, Debug)]
 struct Slow {
-    memory: Memory,
     of: EventId,
     gate: Gate,
     looked: Arc<AtomicUsize>,
 }
 
-impl Store for Slow {
-    fn commit(&self, group: &[Stored]) -> Result<(), StoreError> {
-        self.memory.commit(group)
-    }
-
-    fn find(&self, event_id: &EventId) -> io::Result<Option<u64>> {
-        let found = self.memory.find(event_id);
+impl Hand for Slow {
+    fn find(&self, memory: &Memory, event_id: &EventId) -> io::Result<Option<u64>> {
+        let found = memory.find(event_id);
         let is_it = *event_id == self.of;
         // The first one is let through, and the third.
         if self.looked.fetch_add(usize::from(is_it), Ordering::SeqCst) == 1 && is_it {
             self.gate.pass();
         }
         found
-    }
-
-    fn read(&self, first: u64, count: usize) -> io::Result<Vec<Stored>> {
-        self.memory.read(first, count)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        self.memory.size()
     }
 }
 
@@ -486,7 +471,7 @@ impl Wake for Shut {
 fn a_claim_is_given_free_by_whoever_made_it() {
     within(SOON, "three with one id", || {
         let (gate, looked) = (Gate::default(), Arc::default());
-        let store = Slow { memory: Memory::new(), of: id(7), gate: gate.clone(), looked };
+        let store = Handled::new(Slow { of: id(7), gate: gate.clone(), looked });
         let signer = Scripted::new(entry_key(), true);
         let ledger =
             ledger_with(store.clone(), signer.clone(), Options::new().time(Steered::new()));
@@ -521,6 +506,74 @@ fn a_claim_is_given_free_by_whoever_made_it() {
         drop(behind.wait());
         assert_eq!(places(&kept(&store.memory))[&7], second.sequence);
         unique(&ledger);
+    });
+}
+
+/// Who must not block does not wait until somebody else has looked its id up.
+#[test]
+fn who_must_not_block_is_told_that_an_id_is_being_looked_up() {
+    within(SOON, "busy", || {
+        let (gate, looked) = (Gate::default(), Arc::new(AtomicUsize::new(1)));
+        let store = Handled::new(Slow { of: id(7), gate: gate.clone(), looked });
+        let ledger = ledger_with(store, entry_key(), Options::new().time(Steered::new()));
+        let going = ledger.clone();
+        let first = thread::spawn(move || going.append(event(7).id(id(7))));
+        gate.wait_for(1);
+        assert_eq!(refusal(ledger.try_submit(event(7).id(id(7)))), Refusal::IdBusy);
+        let going = ledger.clone();
+        let patient = thread::spawn(move || going.submit(event(7).id(id(7))).map(Ticket::wait));
+        ledger.try_submit(event(8).id(id(8))).unwrap().wait().unwrap();
+        gate.open();
+        let first = first.join().unwrap().unwrap();
+        assert_eq!(patient.join().unwrap().unwrap().unwrap(), first);
+        assert_eq!(ledger.try_submit(event(7).id(id(7))).unwrap().wait().unwrap(), first);
+        unique(&ledger);
+    });
+}
+
+/// Notes that it was woken.
+struct Noted(AtomicUsize);
+
+impl Wake for Noted {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Each ticket has one waker, the last that it was polled with, though several wait for the same call.
+#[test]
+fn a_ticket_keeps_the_last_of_its_wakers() {
+    within(SOON, "wakers", || {
+        let signer = Scripted::new(entry_key(), false);
+        let options = Options::new().time(Steered::new());
+        let ledger = ledger_with(Memory::new(), signer.clone(), options);
+        signer.then([Answer::Hang]);
+        let mut tickets: Vec<_> =
+            (0..3).map(|_| ledger.submit(event(7).id(id(7))).unwrap()).collect();
+        let mut poll = |which: usize, noted: &Arc<Noted>| {
+            let waker = Waker::from(Arc::clone(noted));
+            let polled =
+                std::pin::Pin::new(&mut tickets[which]).poll(&mut Context::from_waker(&waker));
+            assert!(polled.is_pending());
+        };
+        let mut last: Vec<Arc<Noted>> = Vec::new();
+        for round in 0..300 {
+            let noted = Arc::new(Noted(AtomicUsize::new(0)));
+            poll(round % 3, &noted);
+            // The same once more is nothing new.
+            poll(round % 3, &noted);
+            assert_eq!(Arc::strong_count(&noted), 2);
+            last.push(noted);
+            if last.len() > 3 {
+                let before = last.remove(0);
+                assert_eq!(Arc::strong_count(&before), 1, "round {round}: kept");
+            }
+        }
+        signer.let_go();
+        until("all are woken", || last.iter().all(|noted| noted.0.load(Ordering::SeqCst) == 1));
+        assert!(last.iter().all(|noted| Arc::strong_count(noted) == 1));
+        let receipts: Vec<_> = tickets.into_iter().map(|ticket| ticket.wait().unwrap()).collect();
+        assert!(receipts.iter().all(|receipt| *receipt == receipts[0]));
     });
 }
 

@@ -77,6 +77,17 @@ const DEEDS: [Deed; 9] = [
     Deed::Close,
 ];
 
+/// Where the key is, and how it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Own,
+    /// In this process, and asked for several at once: what nobody waits for gathers.
+    Several,
+    Elsewhere,
+}
+
+const WHOSE: [Whose; 3] = [Whose::Own, Whose::Several, Whose::Elsewhere];
+
 /// What came of a call.
 #[derive(Clone, Debug)]
 enum Said {
@@ -126,9 +137,10 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(in_process: bool) -> Self {
+    fn new(whose: Whose) -> Self {
         let (store, time) = (FusedStore::default(), FusedTime::new());
-        let signer = Scripted::new(entry_key(), in_process);
+        let signer = Scripted::new(entry_key(), whose != Whose::Elsewhere);
+        let signer = if whose == Whose::Several { signer.several() } else { signer };
         let options = Options::new().time(Arc::<FusedTime>::clone(&time)).signer_time(NEVER);
         let genesis = genesis(signer.clone()).key(second_entry_key(), Role::Entry);
         let ledger = Ledger::create(store.clone(), genesis, options).unwrap();
@@ -146,10 +158,10 @@ impl Scene {
             Place::Wall => &self.time.wall,
             Place::Elapsed => &self.time.elapsed,
             Place::Running => &self.time.running,
-            Place::Commit => &self.store.commit,
-            Place::Committed => &self.store.committed,
-            Place::Find => &self.store.find,
-            Place::Read => &self.store.read,
+            Place::Commit => &self.store.hand.commit,
+            Place::Committed => &self.store.hand.committed,
+            Place::Find => &self.store.hand.find,
+            Place::Read => &self.store.hand.read,
             Place::Fold => &self.fold,
         }
     }
@@ -297,15 +309,9 @@ impl Scene {
 }
 
 /// One operation, with a panic at the n-th call of `place`. Says whether there were that many.
-fn panics_at(
-    in_process: bool,
-    place: Place,
-    deed: Deed,
-    answer: Option<&Answer>,
-    n: usize,
-) -> bool {
-    let what = format!("in process {in_process}, {place:?} {n}, {deed:?}, {answer:?}");
-    let scene = Scene::new(in_process);
+fn panics_at(whose: Whose, place: Place, deed: Deed, answer: Option<&Answer>, n: usize) -> bool {
+    let what = format!("{whose:?}, {place:?} {n}, {deed:?}, {answer:?}");
+    let scene = Scene::new(whose);
     let others = Others::set_off(&scene, Waker::noop());
     scene.fuse(place).light(n);
     scene.signer.then(answer.cloned());
@@ -343,17 +349,13 @@ fn panics_at(
 }
 
 /// All calls that an operation makes, one after the other, until it makes no more.
-fn panics_everywhere(
-    in_process: bool,
-    deed: Deed,
-    answer: Option<&Answer>,
-) -> [usize; PLACES.len()] {
+fn panics_everywhere(whose: Whose, deed: Deed, answer: Option<&Answer>) -> [usize; PLACES.len()] {
     PLACES.map(|place| {
         let mut n = 0;
         loop {
             n += 1;
             let (answer, what) = (answer.cloned(), format!("{place:?} {n}, {deed:?}, {answer:?}"));
-            let work = move || panics_at(in_process, place, deed, answer.as_ref(), n);
+            let work = move || panics_at(whose, place, deed, answer.as_ref(), n);
             if !within(SOON, &what, work) {
                 return n - 1;
             }
@@ -365,9 +367,9 @@ fn panics_everywhere(
 #[test]
 fn a_panic_at_any_call_leaves_the_ledger_refusing() {
     let mut waits = 0;
-    for in_process in [true, false] {
+    for whose in WHOSE {
         for deed in DEEDS {
-            let made = panics_everywhere(in_process, deed, None);
+            let made = panics_everywhere(whose, deed, None);
             let [wall, elapsed, running, commit, committed, find, read, fold] = made;
             // The three others alone write, and are folded when they are durable.
             assert!(commit > 0 && committed > 0 && fold > 2, "{deed:?}: {made:?}");
@@ -384,8 +386,8 @@ fn a_panic_at_any_call_leaves_the_ledger_refusing() {
 /// What fails is taken out of what was folded: that is folded again, without it.
 #[test]
 fn a_panic_while_entries_are_taken_back_leaves_the_ledger_refusing() {
-    for in_process in [true, false] {
-        let made = panics_everywhere(in_process, Deed::Append, Some(&Answer::Fail));
+    for whose in WHOSE {
+        let made = panics_everywhere(whose, Deed::Append, Some(&Answer::Fail));
         let [.., fold] = made;
         // Link; three are left and folded again; three are durable.
         assert_eq!(fold, 7, "{made:?}");
@@ -395,9 +397,9 @@ fn a_panic_while_entries_are_taken_back_leaves_the_ledger_refusing() {
 /// What decides is the caller's, and runs under the lock.
 #[test]
 fn a_decision_that_panics_leaves_the_ledger_refusing() {
-    for in_process in [true, false] {
+    for whose in WHOSE {
         within(SOON, "a decision", move || {
-            let scene = Scene::new(in_process);
+            let scene = Scene::new(whose);
             let others = Others::set_off(&scene, Waker::noop());
             let decided = caught(|| {
                 decided(scene.attached.append_with(|_| {
@@ -436,9 +438,9 @@ impl Wake for Rough {
 /// durable has its receipt.
 #[test]
 fn a_waker_that_panics_leaves_the_ledger_refusing() {
-    for (in_process, panics) in [(true, true), (false, true), (true, false)] {
+    for (whose, panics) in WHOSE.into_iter().flat_map(|whose| [(whose, true), (whose, false)]) {
         within(SOON, "a waker", move || {
-            let scene = Scene::new(in_process);
+            let scene = Scene::new(whose);
             let rough = Arc::new(Rough { woken: AtomicUsize::new(0), panics });
             let others = Others::set_off(&scene, &Waker::from(Arc::clone(&rough)));
             scene.signer.let_go();
@@ -462,7 +464,7 @@ fn a_waker_that_panics_leaves_the_ledger_refusing() {
 #[test]
 fn a_waker_that_panics_in_a_panic_leaves_the_ledger_refusing() {
     within(SOON, "a waker in a panic", || {
-        let scene = Scene::new(true);
+        let scene = Scene::new(Whose::Own);
         let rough = Arc::new(Rough { woken: AtomicUsize::new(0), panics: true });
         let others = Others::set_off(&scene, &Waker::from(Arc::clone(&rough)));
         scene.fold.light(1);
@@ -554,16 +556,16 @@ fn a_signer_that_panics_is_given_up() {
 #[test]
 fn a_store_that_panics_while_it_is_read_harms_nobody() {
     within(SOON, "reading", || {
-        let scene = Scene::new(true);
+        let scene = Scene::new(Whose::Own);
         let ledger = &scene.ledger;
         let reads: [(&Fuse, &dyn Fn()); 5] = [
-            (&scene.store.find, &|| drop(ledger.find(&id(1)))),
-            (&scene.store.read, &|| drop(ledger.find(&id(1)))),
-            (&scene.store.read, &|| drop(ledger.entry(1))),
-            (&scene.store.read, &|| {
+            (&scene.store.hand.find, &|| drop(ledger.find(&id(1)))),
+            (&scene.store.hand.read, &|| drop(ledger.find(&id(1)))),
+            (&scene.store.hand.read, &|| drop(ledger.entry(1))),
+            (&scene.store.hand.read, &|| {
                 drop(ledger.export(Vec::new(), sigchain::chainfile::Form::ChainFile));
             }),
-            (&scene.store.read, &|| drop(ledger.checkpoint())),
+            (&scene.store.hand.read, &|| drop(ledger.checkpoint())),
         ];
         let mut panicked = 0;
         for (fuse, read) in reads {

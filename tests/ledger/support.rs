@@ -1,6 +1,7 @@
 //! Ledgers for tests: keys that do as they are told, a clock that is steered, a store that fails when it should.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
@@ -17,8 +18,8 @@ use sigchain::key::{PublicKey, Signature, SigningKey};
 use sigchain::ledger::{Genesis, Ledger, Options};
 use sigchain::payload::{Part, Payload};
 use sigchain::projection::{Item, Projection};
-use sigchain::signer::{Signer, SignerError, Statement};
-use sigchain::store::{Memory, Store, StoreError, Stored};
+use sigchain::signer::{SEVERAL, Signer, SignerError, Statement};
+use sigchain::store::{FrameRef, Frames, Memory, Store, StoreError, Stored};
 use sigchain::verify::{Anchors, Verdict};
 
 use crate::support::{Random, checkpoint_key, entry_key, operator_key, verify};
@@ -78,6 +79,7 @@ pub enum Answer {
 pub struct Scripted {
     key: SigningKey,
     in_process: bool,
+    at_once: usize,
     script: Arc<Mutex<VecDeque<Answer>>>,
     pub seen: Arc<Mutex<Vec<Vec<u8>>>>,
     gate: Gate,
@@ -89,11 +91,17 @@ impl Scripted {
         Self {
             key,
             in_process,
+            at_once: 1,
             script: Arc::default(),
             seen: Arc::default(),
             gate: Gate::default(),
             asked: Arc::default(),
         }
+    }
+
+    /// It is best asked for several signatures at once.
+    pub fn several(self) -> Self {
+        Self { at_once: SEVERAL, ..self }
     }
 
     /// What it does next; when the script is at its end, it signs.
@@ -139,6 +147,10 @@ impl Signer for Scripted {
         }
     }
 
+    fn at_once(&self) -> usize {
+        self.at_once
+    }
+
     fn is_in_process(&self) -> bool {
         self.in_process
     }
@@ -158,50 +170,96 @@ pub enum Write {
     UncertainPart,
 }
 
-/// A store in memory that follows a script.
+/// What a test does to a store in memory. What it says nothing of is done as in memory.
+pub trait Hand: fmt::Debug + Send + Sync {
+    fn commit(&self, memory: &Memory, group: &[Stored]) -> Result<(), StoreError> {
+        memory.commit(group)
+    }
+
+    fn find(&self, memory: &Memory, event_id: &EventId) -> io::Result<Option<u64>> {
+        memory.find(event_id)
+    }
+
+    fn read(
+        &self,
+        memory: &Memory,
+        first: u64,
+        count: usize,
+        frames: &mut Frames,
+    ) -> io::Result<()> {
+        memory.read(first, count, frames)
+    }
+
+    fn size(&self, memory: &Memory) -> io::Result<u64> {
+        memory.size()
+    }
+}
+
+/// A store in memory that a test has a hand in.
 #[derive(Clone, Debug, Default)]
-pub struct Unsteady {
+pub struct Handled<H> {
     pub memory: Memory,
+    pub hand: H,
+}
+
+impl<H> Handled<H> {
+    pub fn new(hand: H) -> Self {
+        Self { memory: Memory::new(), hand }
+    }
+}
+
+impl<H: Hand> Store for Handled<H> {
+    fn commit(&self, group: &[Stored]) -> Result<(), StoreError> {
+        self.hand.commit(&self.memory, group)
+    }
+
+    fn find(&self, event_id: &EventId) -> io::Result<Option<u64>> {
+        self.hand.find(&self.memory, event_id)
+    }
+
+    fn read(&self, first: u64, count: usize, frames: &mut Frames) -> io::Result<()> {
+        self.hand.read(&self.memory, first, count, frames)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.hand.size(&self.memory)
+    }
+}
+
+/// A store that follows a script.
+pub type Unsteady = Handled<Script>;
+
+/// What a store does when it is asked to write; when the script is at its end, it writes.
+#[derive(Clone, Debug, Default)]
+pub struct Script {
     script: Arc<Mutex<VecDeque<Write>>>,
     pub writes: Arc<AtomicUsize>,
 }
 
 impl Unsteady {
     pub fn then(&self, writes: impl IntoIterator<Item = Write>) {
-        self.script.lock().unwrap().extend(writes);
+        self.hand.script.lock().unwrap().extend(writes);
     }
 }
 
-impl Store for Unsteady {
-    fn commit(&self, group: &[Stored]) -> Result<(), StoreError> {
+impl Hand for Script {
+    fn commit(&self, memory: &Memory, group: &[Stored]) -> Result<(), StoreError> {
         self.writes.fetch_add(1, Ordering::SeqCst);
         let error = || io::Error::other("the script says so");
         match self.script.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
-            None | Some(Write::Well) => self.memory.commit(group),
+            None | Some(Write::Well) => memory.commit(group),
             Some(Write::Refuse) => Err(StoreError::Refused(error())),
             Some(Write::UncertainKept) => {
-                self.memory.commit(group)?;
+                memory.commit(group)?;
                 Err(StoreError::Uncertain(error()))
             }
             Some(Write::UncertainLost) => Err(StoreError::Uncertain(error())),
             Some(Write::UncertainPart) => {
                 let end = group.iter().position(|stored| stored.left == 0).map_or(0, |at| at + 1);
-                self.memory.commit(&group[..end])?;
+                memory.commit(&group[..end])?;
                 Err(StoreError::Uncertain(error()))
             }
         }
-    }
-
-    fn find(&self, event_id: &EventId) -> io::Result<Option<u64>> {
-        self.memory.find(event_id)
-    }
-
-    fn read(&self, first: u64, count: usize) -> io::Result<Vec<Stored>> {
-        self.memory.read(first, count)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        self.memory.size()
     }
 }
 
@@ -382,10 +440,12 @@ impl Time for FusedTime {
     }
 }
 
-/// A store that panics when its fuses say so: a commit before anything is written, and after all of it is.
+/// A store that panics when its fuses say so.
+pub type FusedStore = Handled<Fuses>;
+
+/// A commit panics before anything is written, and after all of it is.
 #[derive(Clone, Debug, Default)]
-pub struct FusedStore {
-    pub memory: Memory,
+pub struct Fuses {
     pub commit: Fuse,
     pub committed: Fuse,
     pub find: Fuse,
@@ -393,27 +453,33 @@ pub struct FusedStore {
     pub size: Fuse,
 }
 
-impl Store for FusedStore {
-    fn commit(&self, group: &[Stored]) -> Result<(), StoreError> {
+impl Hand for Fuses {
+    fn commit(&self, memory: &Memory, group: &[Stored]) -> Result<(), StoreError> {
         self.commit.burn();
-        let written = self.memory.commit(group);
+        let written = memory.commit(group);
         self.committed.burn();
         written
     }
 
-    fn find(&self, event_id: &EventId) -> io::Result<Option<u64>> {
+    fn find(&self, memory: &Memory, event_id: &EventId) -> io::Result<Option<u64>> {
         self.find.burn();
-        self.memory.find(event_id)
+        memory.find(event_id)
     }
 
-    fn read(&self, first: u64, count: usize) -> io::Result<Vec<Stored>> {
+    fn read(
+        &self,
+        memory: &Memory,
+        first: u64,
+        count: usize,
+        frames: &mut Frames,
+    ) -> io::Result<()> {
         self.read.burn();
-        self.memory.read(first, count)
+        memory.read(first, count, frames)
     }
 
-    fn size(&self) -> io::Result<u64> {
+    fn size(&self, memory: &Memory) -> io::Result<u64> {
         self.size.burn();
-        self.memory.size()
+        memory.size()
     }
 }
 
@@ -483,8 +549,9 @@ impl Signer for Moody {
 
 /// All entries of a store, whatever its ledger says of them.
 pub fn kept(store: &Memory) -> Vec<Written<'static>> {
-    let all = store.read(0, usize::MAX).unwrap();
-    let parse = |stored: &Stored| match Frame::parse(Kind::Entry, stored.left, &stored.body) {
+    let mut all = Frames::new();
+    store.read(0, usize::MAX, &mut all).unwrap();
+    let parse = |frame: FrameRef<'_>| match Frame::parse(Kind::Entry, frame.left, frame.body) {
         Ok(Frame::Entry(written)) => written.into_owned(),
         other => panic!("{other:?}"),
     };

@@ -1,7 +1,6 @@
 //! What goes wrong around a ledger: signers that never answer or answer slowly, stores that hang, deadlines, two ledgers over
 //! one store, a reader that panics.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,14 +10,15 @@ use std::time::{Duration, Instant};
 use sigchain::error::{AppendError, Refusal};
 use sigchain::id::EventId;
 use sigchain::key::{PublicKey, Signature, SigningKey};
-use sigchain::ledger::{Ledger, Options};
+use sigchain::ledger::{Attached, Ledger, Options};
+use sigchain::projection::{Item, Projection};
 use sigchain::replay::Tally;
 use sigchain::signer::{Signer, SignerError, Statement};
 use sigchain::store::{Memory, Store, StoreError, Stored};
 
 use crate::ledger::support::{
-    Answer, Scripted, Unsteady, Write, event, genesis, id, ledger, ledger_with, listed, types,
-    verified,
+    Answer, Counted, Hand, Handled, Scripted, Unsteady, Write, event, genesis, id, ledger,
+    ledger_with, listed, types, verified,
 };
 use crate::support::{entry_key, second_entry_key};
 
@@ -27,41 +27,28 @@ const SOON: Duration = Duration::from_secs(20);
 /// A store that takes its time.
 #[derive(Debug, Default)]
 struct Slow {
-    memory: Memory,
     millis: AtomicUsize,
     /// Nothing is written while somebody has it.
     hold: Mutex<()>,
 }
 
-impl Store for Slow {
-    fn commit(&self, group: &[Stored]) -> Result<(), StoreError> {
+impl Hand for Slow {
+    fn commit(&self, memory: &Memory, group: &[Stored]) -> Result<(), StoreError> {
         let millis = self.millis.load(Ordering::SeqCst);
         thread::sleep(Duration::from_millis(u64::try_from(millis).unwrap()));
         let _held = self.hold.lock();
-        self.memory.commit(group)
-    }
-
-    fn find(&self, event_id: &EventId) -> io::Result<Option<u64>> {
-        self.memory.find(event_id)
-    }
-
-    fn read(&self, first: u64, count: usize) -> io::Result<Vec<Stored>> {
-        self.memory.read(first, count)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        self.memory.size()
+        memory.commit(group)
     }
 }
 
 /// Whoever waits for room leads; if it is refused afterwards, what was signed meanwhile still has somebody who writes it.
 #[test]
 fn a_helper_that_is_refused_leaves_nobody_behind() {
-    let store = Arc::new(Slow::default());
+    let store = Arc::new(Handled::<Slow>::default());
     let options = Options::new().queue(4, 1 << 20).signer_time(Duration::from_secs(3600));
     let ledger = ledger_with(store.clone(), entry_key(), options);
     for round in 0..5 {
-        store.millis.store(60, Ordering::SeqCst);
+        store.hand.millis.store(60, Ordering::SeqCst);
         let tickets: Vec<_> = (0..2).map(|n| ledger.submit(event(n)).unwrap()).collect();
         let ahead = EventId::new(u64::MAX >> 16, [7; 10]);
         let helper = ledger.clone();
@@ -136,10 +123,10 @@ fn a_slow_signer_is_not_a_hanging_one() {
 
 #[test]
 fn closing_keeps_its_deadline_and_names_what_is_in_doubt() {
-    let store = Arc::new(Slow::default());
+    let store = Arc::new(Handled::<Slow>::default());
     let ledger = ledger_with(store.clone(), entry_key(), Options::new());
     // It hangs until the ledger has been closed: a close that waited for it would never come back.
-    let hold = store.hold.lock().unwrap();
+    let hold = store.hand.hold.lock().unwrap();
     let ticket = ledger.submit(event(1).id(id(1))).unwrap();
     let error = ledger.close(Duration::from_millis(500)).unwrap_err();
     assert_eq!(error.in_doubt, [id(1)], "{error}");
@@ -201,6 +188,52 @@ fn a_reader_that_panics_ends_nothing() {
     let panicked = catch_unwind(AssertUnwindSafe(|| attached.read(|_| panic!("a reader"))));
     assert!(panicked.is_err());
     ledger.append(event(1)).unwrap();
+}
+
+/// Nobody looks at it any more: it is not kept up to date, and nothing of it is left.
+#[test]
+fn a_projection_goes_with_the_last_who_could_read_it() {
+    let ledger = ledger();
+    let alive = Arc::new(());
+    let attach = || {
+        let counted = Counted::default();
+        let (seen, counted) = (counted.fuse.clone(), Kept { counted, _alive: Arc::clone(&alive) });
+        (seen, ledger.attach(counted).unwrap())
+    };
+    let ((first_fuse, first), (_, second), (third_fuse, third)) = (attach(), attach(), attach());
+    let count = |attached: &Attached<Kept>| attached.read(|view| view.state.counted.seen.len());
+    ledger.append(event(1)).unwrap();
+    let clone = first.clone();
+    drop(first);
+    ledger.append(event(2)).unwrap();
+    assert_eq!([&clone, &second, &third].map(count), [Some(3); 3]);
+    drop(clone);
+    drop(third);
+    // It would panic if it were folded.
+    first_fuse.light(1);
+    third_fuse.light(1);
+    ledger.append(event(3)).unwrap();
+    assert!(first_fuse.put_out() && third_fuse.put_out());
+    // The place of another is nobody's by mistake.
+    let (_, fourth) = attach();
+    ledger.append(event(4)).unwrap();
+    assert_eq!([&second, &fourth].map(count), [Some(5); 2]);
+    drop((second, fourth));
+    assert_eq!(Arc::strong_count(&alive), 1);
+    verified(&ledger);
+}
+
+/// A projection, and something by which it can be seen whether it is there.
+#[derive(Clone)]
+struct Kept {
+    counted: Counted,
+    _alive: Arc<()>,
+}
+
+impl Projection for Kept {
+    fn apply(&mut self, item: &Item<'_>) {
+        self.counted.apply(item);
+    }
 }
 
 /// A signer that is down for long costs its own attempts, and when it is back all of them are listed.

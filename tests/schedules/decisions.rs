@@ -8,7 +8,7 @@ use sigchain::error::{AppendError, DecideError, Refusal};
 use sigchain::ledger::Attached;
 use sigchain::projection::{Item, Projection};
 
-use crate::support::{Caller, FOREVER, Mood, Setting, World, happens, pauses};
+use crate::support::{Caller, FOREVER, Mood, OPERATOR, Setting, World, happens, key, pauses};
 
 /// Every entry, in order, and whether consent was withdrawn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -141,6 +141,32 @@ fn rotate(world: &mut World) {
         }
     });
     world.go_read(2);
+}
+
+/// The change is durable before the ledger has its new signer. Whoever closes it in that moment must wait for that: what is owed
+/// could not be signed any more, and an anomaly of the clock would be forgotten.
+pub fn a_lost_key_is_replaced_as_it_closes() {
+    let mut world = World::new(Setting { is_in_process: happens(60), ..Setting::default() });
+    let next = world.signer(2);
+    let replaced = Arc::new(Mutex::new(None));
+    let (said, time) = (Arc::clone(&replaced), Arc::clone(&world.time));
+    world.go(move |caller| {
+        let ledger = caller.ledger();
+        let change = ledger.propose_rotation(key(1).id(), &next).unwrap();
+        let change = change.approved_by(&key(OPERATOR)).unwrap();
+        time.step();
+        *said.lock().unwrap() = Some(ledger.apply_signed_by(change, next));
+    });
+    pauses(40);
+    let closed = world.ledger.close(FOREVER);
+    assert!(closed.is_ok(), "{closed:?}");
+    let chain = world.judge(Some(closed)).chain;
+    let of_type = |name: &str| chain.iter().filter(|found| found.event_type == name).count();
+    match replaced.lock().unwrap().take().unwrap() {
+        Ok(_) => assert_eq!((of_type("key.rotate"), of_type("clock.anomaly")), (1, 1)),
+        Err(AppendError::Refused(Refusal::Closed)) => assert_eq!(of_type("key.rotate"), 0),
+        Err(error) => unreachable!("{error}"),
+    }
 }
 
 pub fn the_key_is_rotated_as_it_closes() {

@@ -16,6 +16,7 @@
 mod appends;
 mod decisions;
 mod ends;
+mod gathers;
 mod judge;
 mod signers;
 mod stores;
@@ -43,9 +44,19 @@ scenarios! {
     decisions::consent_is_not_overtaken,
     decisions::the_key_is_rotated,
     decisions::the_key_is_rotated_as_it_closes,
+    decisions::a_lost_key_is_replaced_as_it_closes,
     ends::closed_among_appends,
     ends::closed_when_the_deadline_passes,
     ends::the_last_handle_goes,
+    gathers::tickets_and_appends,
+    gathers::nobody_waits,
+    gathers::each_waits_for_its_own,
+    gathers::there_is_little_room,
+    gathers::their_signer_fails,
+    gathers::their_signer_hangs,
+    gathers::their_store_fails,
+    gathers::closed_as_they_gather,
+    gathers::the_key_is_rotated_as_they_gather,
     signers::one_in_the_process_fails,
     signers::one_outside_signs,
     signers::one_outside_fails,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -20,12 +20,14 @@ use sigchain::id::EventId;
 use sigchain::key::{PublicKey, Purpose, Signature, SigningKey};
 use sigchain::ledger::{BatchTicket, Closed, Genesis, Ledger, Options, Ticket};
 use sigchain::receipt::Receipt;
-use sigchain::signer::{Signer, SignerError, Statement};
-use sigchain::store::{Memory, Store, StoreError, Stored};
+use sigchain::signer::{SEVERAL, Signer, SignerError, Statement};
+use sigchain::store::{Frames, Memory, Store, StoreError, Stored};
 
 pub const START: i64 = 1_795_150_800_000_000;
 /// A time that never passes: who waits for it waits to be woken.
 pub const FOREVER: Duration = Duration::from_nanos(u64::MAX);
+/// The seed of the operator's key.
+pub const OPERATOR: u8 = 9;
 /// Schedules of all scenarios together, unless said otherwise.
 const SCHEDULES: usize = 6_000;
 /// No scenario takes a tenth of it unless it goes round in circles.
@@ -109,6 +111,8 @@ pub struct Notes {
     pub sightings: Mutex<Vec<(u64, Digest)>>,
     /// Entries that a commit has returned for.
     pub durable: AtomicU64,
+    written: shuttle::sync::Mutex<u64>,
+    grew: shuttle::sync::Condvar,
     /// Whether a write failed part-way, and what of it is not there.
     pub is_uncertain: AtomicBool,
     pub lost: Mutex<Vec<Stored>>,
@@ -124,6 +128,14 @@ impl Notes {
 
     fn is_moody(&self) -> bool {
         self.is_moody.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many entries are durable. Nobody else is woken by that: if nobody ever writes them, shuttle finds a deadlock.
+    pub fn until_durable(&self, size: u64) {
+        let mut written = self.written.lock().unwrap();
+        while *written < size {
+            written = self.grew.wait(written).unwrap();
+        }
     }
 
     /// What is to be seen in the ledger: nothing that is not durable.
@@ -168,6 +180,7 @@ impl Gate {
 pub struct Moody {
     key: SigningKey,
     is_in_process: bool,
+    at_once: usize,
     mood: Mood,
     gate: Arc<Gate>,
     notes: Arc<Notes>,
@@ -204,6 +217,28 @@ impl Signer for Moody {
             self.gate.pass();
         }
         signed
+    }
+
+    fn at_once(&self) -> usize {
+        self.at_once
+    }
+
+    /// All of them are shown to it at once. Its mood may change with each, and then it makes no more.
+    fn sign_several(
+        &self,
+        purpose: Purpose,
+        digests: &[Digest],
+    ) -> (Vec<Signature>, Option<SignerError>) {
+        self.notes.seen.lock().unwrap().extend(digests);
+        let mut signatures = Vec::new();
+        for digest in digests {
+            match self.sign(&Statement::Digest(purpose, digest)) {
+                Ok(signature) => signatures.push(signature),
+                // Now and then it does not say why.
+                Err(error) => return (signatures, Some(error).filter(|_| happens(70))),
+            }
+        }
+        (signatures, None)
     }
 
     fn is_in_process(&self) -> bool {
@@ -244,7 +279,10 @@ impl Watched {
             return Err(StoreError::Uncertain(error()));
         }
         self.memory.commit(group)?;
-        self.notes.durable.store(self.memory.size().unwrap(), Ordering::SeqCst);
+        let size = self.memory.size().unwrap();
+        self.notes.durable.store(size, Ordering::SeqCst);
+        *self.notes.written.lock().unwrap() = size;
+        self.notes.grew.notify_all();
         Ok(())
     }
 }
@@ -272,8 +310,8 @@ impl Store for Watched {
         self.memory.find(event_id)
     }
 
-    fn read(&self, first: u64, count: usize) -> io::Result<Vec<Stored>> {
-        self.memory.read(first, count)
+    fn read(&self, first: u64, count: usize, frames: &mut Frames) -> io::Result<()> {
+        self.memory.read(first, count, frames)
     }
 
     fn size(&self) -> io::Result<u64> {
@@ -293,11 +331,22 @@ impl Drop for Watched {
 
 /// Goes on a little whenever somebody asks how much of a time limit has passed; stands still otherwise.
 #[derive(Debug, Default)]
-struct Ticking(AtomicU64);
+pub struct Ticking {
+    running: AtomicU64,
+    /// Microseconds by which the wall clock was put ahead.
+    ahead: AtomicI64,
+}
+
+impl Ticking {
+    /// The wall clock is put ahead by an hour, which the ledger notices and records.
+    pub fn step(&self) {
+        self.ahead.fetch_add(3_600_000_000, Ordering::SeqCst);
+    }
+}
 
 impl Time for Ticking {
     fn wall(&self) -> i64 {
-        START
+        START + self.ahead.load(Ordering::SeqCst)
     }
 
     fn elapsed(&self) -> u64 {
@@ -306,13 +355,15 @@ impl Time for Ticking {
 
     /// A millisecond each time.
     fn running(&self) -> u64 {
-        self.0.fetch_add(1_000_000, Ordering::SeqCst)
+        self.running.fetch_add(1_000_000, Ordering::SeqCst)
     }
 }
 
 /// A schedule's ledger.
 pub struct Setting {
     pub is_in_process: bool,
+    /// How many digests the signer is best asked for at once.
+    pub at_once: usize,
     pub mood: Mood,
     pub temper: Temper,
     pub options: Options,
@@ -322,7 +373,8 @@ impl Default for Setting {
     fn default() -> Self {
         let options = Options::new().signer_time(FOREVER).verify_own(happens(50));
         let (mood, temper) = (Mood::default(), Temper::default());
-        Self { is_in_process: true, mood, temper, options }
+        let at_once = if happens(50) { SEVERAL } else { 1 };
+        Self { is_in_process: true, at_once, mood, temper, options }
     }
 }
 
@@ -332,13 +384,14 @@ pub struct World {
     pub gate: Arc<Gate>,
     pub notes: Arc<Notes>,
     pub memory: Memory,
+    pub time: Arc<Ticking>,
     signer: Moody,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl World {
     pub fn new(setting: Setting) -> Self {
-        let Setting { is_in_process, mood, temper, options } = setting;
+        let Setting { is_in_process, at_once, mood, temper, options } = setting;
         let (gate, notes) = (Arc::<Gate>::default(), Arc::<Notes>::default());
         let memory = Memory::new();
         let (is_busy, store) = (AtomicBool::new(false), memory.clone());
@@ -346,15 +399,18 @@ impl World {
         let signer = Moody {
             key: key(1),
             is_in_process,
+            at_once,
             mood,
             gate: Arc::clone(&gate),
             notes: Arc::clone(&notes),
         };
         let genesis = Genesis::new("example.org/agents", signer.clone());
-        let options = options.time(Arc::new(Ticking::default()));
+        let genesis = genesis.operator(key(OPERATOR).public());
+        let time = Arc::<Ticking>::default();
+        let options = options.time(Arc::<Ticking>::clone(&time));
         let ledger = Ledger::create(store, genesis, options).unwrap();
         notes.is_moody.store(true, Ordering::SeqCst);
-        Self { ledger, gate, notes, memory, signer, threads: Vec::new() }
+        Self { ledger, gate, notes, memory, time, signer, threads: Vec::new() }
     }
 
     /// A signer like the first, with another key.

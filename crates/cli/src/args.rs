@@ -1,7 +1,9 @@
 //! Arguments, and the help that explains them.
 
 mod history;
+mod ledger;
 
+use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +11,9 @@ use lexopt::{Arg, Parser};
 use sigchain::digest::Digest;
 
 use crate::args::history::{HELP_LOG, HELP_REPLAY, HELP_SHOW};
+use crate::args::ledger::{HELP_APPEND, HELP_CHECKPOINT, HELP_EXPORT, HELP_INIT, HELP_STATUS};
 use crate::bench::Wanted;
+use crate::ledger::{Append, Export, Init};
 use crate::trouble::Trouble;
 
 pub(crate) use crate::args::history::{LogOptions, ReplayOptions, ShowOptions};
@@ -17,25 +21,36 @@ pub(crate) use crate::args::history::{LogOptions, ReplayOptions, ShowOptions};
 const HELP: &str = "\
 sigchain: a tamper-evident record of what software agents did
 
-  sigchain verify FILE [OPTIONS]   is this file what was signed, whole and in order?
-  sigchain log FILE [OPTIONS]      one line for each entry
-  sigchain replay FILE [OPTIONS]   what the entries up to a point come to
-  sigchain show FILE POINT         all of one entry
-  sigchain bench [--json]          what this machine can do, and what a ledger does on it
-  sigchain demo [--keep]           record a run, attack the record, see what is caught
+  sigchain init LEDGER --name NAME   a new chain, in a directory
+  sigchain append LEDGER [OPTIONS]   record an event, or one for each line of standard input
+  sigchain status LEDGER             how it stands, and who wrote last
+  sigchain checkpoint LEDGER         a signed statement about all of it, to be kept elsewhere
+  sigchain export LEDGER -o FILE     all of it as one file that proves itself
+
+  sigchain verify FILE [OPTIONS]     is this what was signed, whole and in order?
+  sigchain log FILE [OPTIONS]        one line for each entry
+  sigchain replay FILE [OPTIONS]     what the entries up to a point come to
+  sigchain show FILE POINT           all of one entry
+
+  sigchain bench [FOLDER] [--json]   what this machine can do, and what a ledger does on it
+  sigchain demo [--keep]             record a run, attack the record, see what is caught
   sigchain help [COMMAND]          more about one of them
   sigchain --version
+
+FILE is a ledger too, by its directory; where none is named, LEDGER and FILE are $SIGCHAIN_LEDGER.
 
 A verdict rests on something that you held before: a key, a chain id, a checkpoint. Without it a file can only be
 shown to agree with itself, which anybody can arrange.
 
-Exit codes of verify: 0 intact and tied to what you held, 1 faulty, 2 wrong call, 3 no fault but unvouched, 4 unreadable.
+Exit codes: 0 done, or intact and tied to what you held; 1 the answer is no: faulty; 2 wrong call; 3 no fault but unvouched;
+4 unreadable; 5 refused, nothing of it is recorded; 6 uncertain whether it is; 7 another writer holds the ledger.
 ";
 
 const HELP_VERIFY: &str = "\
 sigchain verify FILE [OPTIONS]
 
-FILE is a chain file (.sigchain), JSON lines (.jsonl), a proof (.tlog-proof) or a checkpoint; - is standard input.
+FILE is the directory of a ledger, a chain file (.sigchain), JSON lines (.jsonl), a proof (.tlog-proof) or a checkpoint; - is standard
+input; $SIGCHAIN_LEDGER if none is named. A ledger is judged up to what is durable when it begins, whoever writes meanwhile.
 
 What you held before (each may be given several times, except --chain-id):
   --key KEY            a key id (32 hex digits or 22 of base64url), a public key file (PEM) or a vkey (NAME+HEX+BASE64);
@@ -76,25 +91,35 @@ Exit code 0 if each attack was caught as expected, else 1.
 ";
 
 const HELP_BENCH: &str = "\
-sigchain bench [--json] [--dir DIR] [--quick]
+sigchain bench [FOLDER] [OPTIONS]
 
 Measures what this machine can do by itself (sign on one core and on all, verify batches, write and sync) and, beside it in the
-same run, what a ledger does, with the ratios. Ledgers are in memory and the keys are thrown away; takes about half a minute.
+same run, what a ledger does, with the ratios. With FOLDER ledgers are on files, in a fresh directory in FOLDER that is removed again;
+without it in memory. Keys are thrown away. Takes about half a minute.
 
-  --json      one JSON object instead of a table
-  --dir DIR   where the disk is measured; the directory for temporary files unless you say otherwise
+  --json      one JSON object (spec/sigchain-bench.schema.json) instead of a table
+  --dir DIR   without FOLDER: where the disk is measured; the directory for temporary files unless you say otherwise
+  --long      with FOLDER: a million entries, and what an append costs behind them; some minutes, and 600 MB of disk
   --quick     a tenth of the time and one round: to see that it works, not to rely on
 
 Exit code 0 if it was measured, whatever the figures.
 ";
 
+const COMMANDS: &str =
+    "init, append, status, checkpoint, export, verify, log, replay, show, bench, demo or help";
+
 pub(crate) enum Command {
+    Append(Box<Append>),
     Bench(Wanted),
+    Checkpoint(PathBuf),
     Demo { keep: bool },
+    Export(Export),
     Help(&'static str),
+    Init(Init),
     Log(LogOptions),
     Replay(Box<ReplayOptions>),
     Show(ShowOptions),
+    Status { ledger: PathBuf, json: bool },
     Verify(Box<Options>),
     Version,
 }
@@ -128,16 +153,21 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, Trouble> {
         Arg::Long("help") | Arg::Short('h') => Ok(Command::Help(HELP)),
         Arg::Long("version") | Arg::Short('V') => Ok(Command::Version),
         Arg::Value(command) => match command.to_str() {
+            Some("append") => ledger::append(parser),
             Some("bench") => bench(parser),
+            Some("checkpoint") => ledger::checkpoint(parser),
             Some("demo") => demo(parser),
+            Some("export") => ledger::export(parser),
             Some("help") => help(&mut parser),
+            Some("init") => ledger::init(parser),
             Some("log") => history::log(parser),
             Some("replay") => history::replay(parser),
             Some("show") => history::show(parser),
+            Some("status") => ledger::status(parser),
             Some("verify") => verify(parser),
             _ => Err(Trouble::usage(
                 format!("there is no command \"{}\"", command.to_string_lossy()),
-                "verify, log, replay, show, bench, demo or help",
+                COMMANDS,
             )),
         },
         other => Err(other.unexpected().into()),
@@ -148,6 +178,11 @@ fn help(parser: &mut Parser) -> Result<Command, Trouble> {
     match parser.next()? {
         None => Ok(Command::Help(HELP)),
         Some(Arg::Value(topic)) => match topic.to_str() {
+            Some("append") => Ok(Command::Help(HELP_APPEND)),
+            Some("checkpoint") => Ok(Command::Help(HELP_CHECKPOINT)),
+            Some("export") => Ok(Command::Help(HELP_EXPORT)),
+            Some("init") => Ok(Command::Help(HELP_INIT)),
+            Some("status") => Ok(Command::Help(HELP_STATUS)),
             Some("verify") => Ok(Command::Help(HELP_VERIFY)),
             Some("bench") => Ok(Command::Help(HELP_BENCH)),
             Some("demo") => Ok(Command::Help(HELP_DEMO)),
@@ -156,7 +191,7 @@ fn help(parser: &mut Parser) -> Result<Command, Trouble> {
             Some("show") => Ok(Command::Help(HELP_SHOW)),
             _ => Err(Trouble::usage(
                 format!("there is no help about \"{}\"", topic.to_string_lossy()),
-                "help about verify, log, replay, show, bench or demo",
+                COMMANDS,
             )),
         },
         Some(other) => Err(other.unexpected().into()),
@@ -170,9 +205,17 @@ fn bench(mut parser: Parser) -> Result<Command, Trouble> {
             Arg::Long("dir") => once(&mut wanted.folder, parser.value()?, "--dir")?,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(HELP_BENCH)),
             Arg::Long("json") => wanted.json = true,
+            Arg::Long("long") => wanted.long = true,
             Arg::Long("quick") => wanted.quick = true,
+            Arg::Value(value) => once(&mut wanted.files, value, "FOLDER")?,
             other => return Err(other.unexpected().into()),
         }
+    }
+    if wanted.folder.is_some() && wanted.files.is_some() {
+        return Err(Trouble::usage("--dir with FOLDER", "one of the two"));
+    }
+    if wanted.long && (wanted.files.is_none() || wanted.quick) {
+        return Err(Trouble::usage("--long without FOLDER, or with --quick", "--long with FOLDER"));
     }
     Ok(Command::Bench(wanted))
 }
@@ -211,10 +254,20 @@ fn verify(mut parser: Parser) -> Result<Command, Trouble> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let expected = "sigchain verify FILE, with - for standard input";
-    options.file = file.ok_or_else(|| Trouble::usage("no file to verify was named", expected))?;
+    options.file = file_or_ledger(file, "sigchain verify FILE, with - for standard input")?;
     check(&options)?;
     Ok(Command::Verify(Box::new(options)))
+}
+
+/// What was named, or the ledger that the environment names.
+fn file_or_ledger(named: Option<PathBuf>, call: &str) -> Result<PathBuf, Trouble> {
+    let named = named.or_else(ledger_of_environment);
+    let expected = format!("{call}; or $SIGCHAIN_LEDGER set");
+    named.ok_or_else(|| Trouble::usage("neither a file nor a ledger was named", &expected))
+}
+
+fn ledger_of_environment() -> Option<PathBuf> {
+    env::var_os("SIGCHAIN_LEDGER").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 fn once(slot: &mut Option<PathBuf>, value: OsString, name: &str) -> Result<(), Trouble> {

@@ -3,13 +3,17 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use sigchain::anchor::{Anchors as _, Local};
+use sigchain::chainfile::Reader;
 use sigchain::checkpoint::{self, Checkpoint, NOTE_MAX};
 use sigchain::digest::Digest;
+use sigchain::disk::Lenience;
 use sigchain::key::{KeyId, PublicKey};
 use sigchain::verify::Anchors;
 
 use crate::args::Options;
 use crate::input;
+use crate::out;
 use crate::trouble::Trouble;
 
 /// Bytes of a public key file; a PEM has 113, a vkey some 200.
@@ -44,6 +48,30 @@ impl Held {
         Ok(Self { chain_id: options.chain_id, keys, checkpoints })
     }
 
+    /// With what this machine has anchored of the ledger that begins with `head`, unasked: it is what shows that the end of a ledger was
+    /// cut, or that all of it was set back. Says so on standard error.
+    pub(crate) fn with_own(mut self, head: &[u8]) -> Self {
+        let Ok(reader) = Reader::open(head) else { return self };
+        let lenience = Lenience { network: true, memory: true };
+        let claim = Local::in_home(lenience)
+            .and_then(|anchors| anchors.latest(&reader.chain_id()))
+            .map(|claim| claim.and_then(|claim| Checkpoint::parse(claim.note.as_bytes()).ok()));
+        match claim {
+            Ok(Some(checkpoint)) => {
+                let entries = out::entries(checkpoint.size());
+                out::note(&format!("anchored on this machine: {entries}"));
+                if !self.checkpoints.contains(&checkpoint) {
+                    self.checkpoints.push(checkpoint);
+                }
+            }
+            Ok(None) => out::note("nothing of this chain is anchored on this machine"),
+            Err(error) => {
+                out::note(&format!("what this machine has anchored cannot be read: {error}"));
+            }
+        }
+        self
+    }
+
     /// As the verifier of chains takes them: there a key is named by its id, whatever form it came in.
     pub(crate) fn anchors(&self) -> Anchors {
         let mut anchors = Anchors::default();
@@ -67,7 +95,7 @@ fn note(path: &Path) -> Result<Checkpoint, Trouble> {
     })
 }
 
-fn key(given: &OsStr) -> Result<HeldKey, Trouble> {
+pub(crate) fn key(given: &OsStr) -> Result<HeldKey, Trouble> {
     if let Some(text) = given.to_str() {
         if let Some(id) = KeyId::parse(text) {
             return Ok(HeldKey { id, public: None, origin: None });

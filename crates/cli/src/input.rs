@@ -1,12 +1,15 @@
-//! The file that is verified: where it comes from, and what its beginning says it is.
+//! What is verified: a file, a pipe or the directory of a ledger; where it comes from, and what its beginning says it is.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
 use sigchain::chainfile::MAGIC;
+use sigchain::directory::{Atlas, Stream};
+use sigchain::fault::Fault;
 
 use crate::args;
+use crate::ledger;
 use crate::trouble::Trouble;
 
 /// Bytes that are looked at before anything is decided: more than any genesis needs, and all of any note.
@@ -23,24 +26,76 @@ pub(crate) enum Kind {
     Proof,
 }
 
+/// What the places of faults count.
+#[derive(Clone, Debug)]
+pub(crate) enum Places {
+    Bytes,
+    Lines,
+    /// Bytes of a ledger's segments.
+    Segments(Atlas),
+}
+
+impl Places {
+    /// Of a file that begins with this byte.
+    pub(crate) fn of_file(first: Option<&u8>) -> Self {
+        if first == Some(&b'{') { Self::Lines } else { Self::Bytes }
+    }
+
+    /// Whether they are of a ledger, which goes on and so has no trailer.
+    pub(crate) fn is_ledger(&self) -> bool {
+        matches!(self, Self::Segments(_))
+    }
+
+    /// The segment in which a fault is, if there are any, and the place there.
+    pub(crate) fn locate(&self, fault: &Fault) -> (Option<u64>, u64) {
+        let located = match self {
+            Self::Segments(atlas) => atlas.locate(fault.place),
+            Self::Bytes | Self::Lines => None,
+        };
+        located.map_or((None, fault.place), |(segment, byte)| (Some(segment), byte))
+    }
+
+    /// The place of a fault, in words.
+    pub(crate) fn describe(&self, fault: &Fault) -> String {
+        let unit = if matches!(self, Self::Lines) { "line" } else { "byte" };
+        let place = match self.locate(fault) {
+            (Some(segment), byte) => format!("segment {segment}, {unit} {byte}"),
+            (None, place) => format!("{unit} {place}"),
+        };
+        fault.sequence.map_or(place.clone(), |sequence| format!("{place}, entry {sequence}"))
+    }
+}
+
 pub(crate) struct Input {
     name: String,
     head: Vec<u8>,
     source: Box<dyn Read>,
+    places: Places,
 }
 
 impl Input {
     pub(crate) fn open(path: &Path) -> Result<Self, Trouble> {
         let name = name(path);
         let failed = |error| cannot_read(&name, &error);
+        let mut places = None;
         let mut source: Box<dyn Read> = if args::is_stdin(path) {
             Box::new(io::stdin().lock())
+        } else if path.is_dir() {
+            let stream = stream(path)?;
+            places = Some(Places::Segments(stream.atlas()));
+            Box::new(stream)
         } else {
             Box::new(File::open(path).map_err(failed)?)
         };
         let mut head = Vec::new();
         (&mut source).take(HEAD).read_to_end(&mut head).map_err(failed)?;
-        Ok(Self { name, head, source })
+        let places = places.unwrap_or_else(|| Places::of_file(head.first()));
+        Ok(Self { name, head, source, places })
+    }
+
+    /// What the places of its faults count.
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
     }
 
     /// What to call it.
@@ -100,13 +155,31 @@ pub(crate) fn read_small(path: &Path, limit: usize) -> Result<Vec<u8>, Trouble> 
     Input::open(path)?.into_bytes(limit)
 }
 
+/// The files of a ledger as one chain file, up to what is durable.
+pub(crate) fn stream(path: &Path) -> Result<Stream, Trouble> {
+    ledger::view(path)?.stream().map_err(|error| cannot_read(&name(path), &error))
+}
+
+/// What can be read again from its beginning.
+pub(crate) trait Again: Read + Seek {}
+impl<T: Read + Seek> Again for T {}
+
+/// Opens what can be read again from its beginning: a file or a ledger.
+pub(crate) fn open_again(path: &Path) -> Result<Box<dyn Again>, Trouble> {
+    if path.is_dir() {
+        return Ok(Box::new(stream(path)?));
+    }
+    let file = File::open(path).map_err(|error| cannot_read(&name(path), &error))?;
+    Ok(Box::new(file))
+}
+
 /// Refuses what cannot be read again from its beginning, such as a pipe, where that is needed.
 pub(crate) fn must_be_regular(path: &Path, option: &str) -> Result<(), Trouble> {
     let metadata = path.metadata().map_err(|error| cannot_read(&name(path), &error))?;
-    if metadata.is_file() {
+    if metadata.is_file() || metadata.is_dir() {
         return Ok(());
     }
-    let what = format!("{option} with \"{}\", which is no regular file", name(path));
+    let what = format!("{option} with \"{}\", which is no regular file and no ledger", name(path));
     Err(Trouble::usage(what, "a file that can be read more than once"))
 }
 

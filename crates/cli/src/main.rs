@@ -1,4 +1,4 @@
-//! The program `sigchain`: verifies chains, and shows what verification catches.
+//! The program `sigchain`: records events, verifies what was recorded, and shows what verification catches.
 
 mod args;
 mod bench;
@@ -6,6 +6,9 @@ mod demo;
 mod held;
 mod history;
 mod input;
+mod json;
+mod ledger;
+mod newfile;
 mod out;
 mod trouble;
 mod verify;
@@ -27,12 +30,17 @@ fn main() -> ExitCode {
 
 fn run() -> Result<u8, Trouble> {
     match args::parse(lexopt::Parser::from_env())? {
+        Command::Append(asked) => ledger::append(*asked),
         Command::Bench(wanted) => bench::run(&wanted),
+        Command::Checkpoint(path) => ledger::checkpoint(&path),
         Command::Demo { keep } => demo::run(keep),
+        Command::Export(asked) => ledger::export(&asked),
         Command::Help(text) => out::print(text).map(|()| 0),
+        Command::Init(asked) => ledger::init(&asked),
         Command::Log(options) => history::log(&options),
         Command::Replay(options) => history::replay(&options),
         Command::Show(options) => history::show(&options),
+        Command::Status { ledger, json } => ledger::status(&ledger, json),
         Command::Verify(options) => verify::run(&options),
         Command::Version => {
             let version = env!("CARGO_PKG_VERSION");

@@ -1,5 +1,6 @@
 //! Standard output, and how numbers and foreign text look on it.
 
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use sigchain::text;
@@ -20,6 +21,12 @@ pub(crate) fn print(text: &str) -> Result<(), Trouble> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Says something beside the answer, on standard error.
+pub(crate) fn note(text: &str) {
+    // Where nobody reads it there is nobody to tell.
+    let _ = writeln!(io::stderr().lock(), "{}", safe(text));
 }
 
 /// `1204` as `1,204`.
@@ -53,6 +60,22 @@ pub(crate) fn safe(foreign: &str) -> String {
         shown.push_str("...");
     }
     shown
+}
+
+/// JSON in ASCII only: escaped, nothing from a file can act on a terminal, and no reader loses anything.
+pub(crate) fn ascii(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
+        if matches!(c, ' '..='~') {
+            out.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
+    out
 }
 
 #[cfg(test)]

@@ -8,6 +8,12 @@ use sigchain::text;
 const USAGE: u8 = 2;
 /// Exit code of what cannot be read.
 pub(crate) const UNREADABLE: u8 = 4;
+/// Exit code of what was refused: nothing of it is recorded.
+pub(crate) const REFUSED: u8 = 5;
+/// Exit code of what may or may not be recorded.
+pub(crate) const UNCERTAIN: u8 = 6;
+/// Exit code of a ledger that another writer holds.
+pub(crate) const BUSY: u8 = 7;
 
 #[derive(Debug)]
 pub(crate) struct Trouble {
@@ -30,6 +36,11 @@ impl Trouble {
     /// Something that is needed cannot be read or written.
     pub(crate) fn unreadable(what: impl Into<String>, expected: &str, next: &str) -> Self {
         Self::new(UNREADABLE, what, expected, next)
+    }
+
+    /// A ledger does not go along. `exit` is one of the codes above.
+    pub(crate) fn of_ledger(exit: u8, what: impl Into<String>, expected: &str, next: &str) -> Self {
+        Self::new(exit, what, expected, next)
     }
 
     /// The same, where more would have been right than the place that failed could know.

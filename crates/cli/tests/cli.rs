@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::LazyLock;
+use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::Value;
 use sigchain::chainfile::Reader;
@@ -14,62 +13,8 @@ use sigchain::frame::{Attachment, Frame, Summary, Target, Written};
 use sigchain::key::SigningKey;
 use sigchain::proof::Proof;
 use sigchain::tree::{self, Nodes};
-use tempfile::TempDir;
 
-use crate::schema;
-
-/// One demonstration for all tests, in the directory of the build: a static is never dropped.
-static DEMO: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let output = command().args(["demo", "--keep"]).env("TMPDIR", dir.path()).output().unwrap();
-    assert!(output.status.success(), "{}", text(&output));
-    let mut entries = fs::read_dir(dir.path()).unwrap();
-    let path = entries.next().unwrap().unwrap().path();
-    (dir, path)
-});
-
-fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sigchain"));
-    command.stdin(Stdio::null());
-    command
-}
-
-fn demo_file(name: &str) -> PathBuf {
-    DEMO.1.join(name)
-}
-
-/// Runs in the directory of the demonstration.
-fn run(args: &[&str]) -> Output {
-    command().current_dir(&DEMO.1).args(args).output().unwrap()
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap() + &String::from_utf8_lossy(&output.stderr)
-}
-
-#[track_caller]
-fn expect(args: &[&str], exit: i32, holds: &[&str]) -> String {
-    let output = run(args);
-    let text = text(&output);
-    assert_eq!(output.status.code(), Some(exit), "{args:?}: {text}");
-    for part in holds {
-        assert!(text.contains(part), "{args:?} does not say {part:?}: {text}");
-    }
-    text
-}
-
-/// Runs with --json too, checks the answer against the schema, and returns it.
-#[track_caller]
-fn json(args: &[&str], exit: i32) -> Value {
-    let output = run(&[args, &["--json"]].concat());
-    let text = text(&output);
-    assert_eq!(output.status.code(), Some(exit), "{args:?}: {text}");
-    assert_eq!(text.matches('\n').count(), 1, "one line: {text}");
-    let value: Value = serde_json::from_str(&text).unwrap();
-    schema::check(&value);
-    assert_eq!(value["exit"], exit);
-    value
-}
+use crate::support::{command, expect, in_folder, json, program, run, text};
 
 #[test]
 fn intact_names_what_it_rests_on() {
@@ -142,7 +87,7 @@ fn each_attack_is_faulty() {
 fn wrong_calls_are_2() {
     for args in [
         &["verify"][..],
-        &["verify", "run.sigchain", "--against", "."],
+        &["verify", "run.sigchain", "--against", "/dev/null"],
         &["verify", "a", "b"],
         &["verify", "a", "--bogus"],
         &["verify", "a", "--chain-id", "xyz"],
@@ -168,9 +113,9 @@ fn wrong_calls_are_2() {
 
 #[test]
 fn unreadable_is_4() {
-    fs::write(demo_file("empty"), b"").unwrap();
-    fs::write(demo_file("bad.note"), "x\n1\n\n\u{2014} x AAAA\n").unwrap();
-    fs::write(demo_file("bad.tlog-proof"), "c2sp.org/tlog-proof@v1\nindex 1\n").unwrap();
+    fs::write(in_folder("empty"), b"").unwrap();
+    fs::write(in_folder("bad.note"), "x\n1\n\n\u{2014} x AAAA\n").unwrap();
+    fs::write(in_folder("bad.tlog-proof"), "c2sp.org/tlog-proof@v1\nindex 1\n").unwrap();
     for args in [
         &["verify", "nope"][..],
         &["verify", "."],
@@ -180,6 +125,7 @@ fn unreadable_is_4() {
         &["verify", "run.jsonl", "--key", "run.jsonl"],
         &["verify", "run.jsonl", "--key", "nope"],
         &["verify", "run.jsonl", "--against", "nope"],
+        &["verify", "run.jsonl", "--against", "."],
     ] {
         expect(args, 4, &["sigchain: ", "expected: ", "next: "]);
     }
@@ -201,12 +147,12 @@ fn help_and_version() {
 fn standard_input_is_a_file_like_any_other() {
     let mut child = command()
         .args(["verify", "-", "--json", "--checkpoint"])
-        .arg(demo_file("held.checkpoint"))
+        .arg(in_folder("held.checkpoint"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let file = fs::read(demo_file("run.jsonl")).unwrap();
+    let file = fs::read(in_folder("run.jsonl")).unwrap();
     child.stdin.take().unwrap().write_all(&file).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
@@ -221,10 +167,10 @@ fn a_closed_pipe_does_not_change_the_verdict() {
         (["verify", "attack-2.sigchain"], 1),
         (["help", "verify"], 0),
     ] {
-        let mut command = command();
+        let mut command = program();
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let output = command.current_dir(&DEMO.1).args(args).stdout(writer).stderr(Stdio::piped());
+        let output = command.args(args).stdout(writer).stderr(Stdio::piped());
         let output = output.spawn().unwrap().wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(exit));
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -245,7 +191,7 @@ fn resuming_says_what_it_took_on_word() {
 fn event_ids_are_compared_if_that_is_asked_for() {
     let vector = include_bytes!("../../../spec/vectors/event-id-twice");
     let at = vector.windows(2).position(|pair| pair == b"\n\n").unwrap();
-    fs::write(demo_file("twice.sigchain"), &vector[at + 2..]).unwrap();
+    fs::write(in_folder("twice.sigchain"), &vector[at + 2..]).unwrap();
     let plain = ["verify", "twice.sigchain", "--allow-self-asserted"];
     expect(&plain, 0, &["event ids: not compared", "--unique"]);
     assert_eq!(json(&plain, 0)["unique"], false);
@@ -277,15 +223,15 @@ fn a_fork_is_found_and_its_proof_written_once() {
     assert_eq!(value["against"]["result"], "fork");
     let with_proof = [&args[..], &["--fork-proof", "fork.jsonl"]].concat();
     expect(&with_proof, 1, &["fork.jsonl"]);
-    let proof = fs::read(demo_file("fork.jsonl")).unwrap();
+    let proof = fs::read(in_folder("fork.jsonl")).unwrap();
     let proof = sigchain::fork::ForkProof::parse(&proof).unwrap();
     proof.verify(&std::collections::BTreeSet::new()).unwrap();
     expect(&with_proof, 2, &["exists already"]);
-    assert!(!demo_file("fork.jsonl.part").exists());
+    assert!(!in_folder("fork.jsonl.part").exists());
     let same =
         ["verify", "run.sigchain", "--checkpoint", "held.checkpoint", "--against", "run.jsonl"];
     assert_eq!(json(&same, 0)["against"]["result"], "no-fork");
-    let (other, path) = (tempfile::tempdir().unwrap(), demo_file("run.sigchain"));
+    let (other, path) = (tempfile::tempdir().unwrap(), in_folder("run.sigchain"));
     command().args(["demo", "--keep"]).env("TMPDIR", other.path()).output().unwrap();
     let foreign = fs::read_dir(other.path()).unwrap().next().unwrap().unwrap().path();
     let foreign = foreign.join("run.sigchain");
@@ -311,7 +257,7 @@ fn files_that_differ_without_a_fork_are_not_called_the_same() {
 
 /// The entries of the demonstration, and the tree over them.
 fn entries() -> (Digest, Vec<Written<'static>>, Nodes, Vec<Digest>, Checkpoint) {
-    let file = fs::read(demo_file("run.sigchain")).unwrap();
+    let file = fs::read(in_folder("run.sigchain")).unwrap();
     let mut reader = Reader::open(file.as_slice()).unwrap();
     let id = reader.chain_id();
     let block = reader.block(1000, 1 << 20).unwrap();
@@ -359,7 +305,7 @@ fn edit_entry(proof: &mut Proof, from: &str, to: &str) {
 #[test]
 fn proofs() {
     for index in [0, 8] {
-        fs::write(demo_file("good.tlog-proof"), proof(index, |_| ())).unwrap();
+        fs::write(in_folder("good.tlog-proof"), proof(index, |_| ())).unwrap();
         let keyed = ["verify", "good.tlog-proof", "--key", "checkpoint-key.pem"];
         expect(
             &keyed,
@@ -380,14 +326,14 @@ fn proofs() {
         ("ENTRY_MALFORMED", proof(8, |proof| edit_entry(proof, "\"left\":0", "\"left\":00"))),
     ];
     for (code, text) in faults {
-        fs::write(demo_file("bad.proof"), text).unwrap();
+        fs::write(in_folder("bad.proof"), text).unwrap();
         for key in [&[][..], &["--key", "checkpoint-key.pem"]] {
             let args = [&["verify", "bad.proof"], key].concat();
             expect(&args, 1, &["faulty", code]);
             assert_eq!(json(&args, 1)["faults"][0]["code"], code);
         }
     }
-    fs::write(demo_file("empty.proof"), proof(8, |proof| proof.entry = None)).unwrap();
+    fs::write(in_folder("empty.proof"), proof(8, |proof| proof.entry = None)).unwrap();
     expect(&["verify", "empty.proof", "--key", "checkpoint-key.pem"], 3, &["holds no entry"]);
 }
 
@@ -405,8 +351,8 @@ fn lone_checkpoints() {
     let other = SigningKey::from_seed(&[9; 32]).unwrap();
     let foreign = vkey("example.org/other", other.public());
     expect(&["verify", "held.checkpoint", "--key", &foreign], 3, &["missing"]);
-    let note = fs::read_to_string(demo_file("held.checkpoint")).unwrap();
-    fs::write(demo_file("raised.checkpoint"), note.replacen("\n10\n", "\n11\n", 1)).unwrap();
+    let note = fs::read_to_string(in_folder("held.checkpoint")).unwrap();
+    fs::write(in_folder("raised.checkpoint"), note.replacen("\n10\n", "\n11\n", 1)).unwrap();
     let raised = ["verify", "raised.checkpoint", "--key", "checkpoint-key.pem"];
     expect(&raised, 1, &["CHECKPOINT_SIGNATURE"]);
     let zero = "0".repeat(64);
@@ -431,10 +377,10 @@ const HOSTILE: &str = "\u{9b}2J\u{202e}\u{2066}\u{7f}";
 fn hostile_text_reaches_no_terminal() {
     let key = SigningKey::from_seed(&[9; 32]).unwrap();
     let note = Checkpoint::sign(HOSTILE, 5, Digest::ZERO, &key).encode();
-    fs::write(demo_file("hostile.note"), note).unwrap();
+    fs::write(in_folder("hostile.note"), note).unwrap();
     let name = format!("\u{1b}[31m{HOSTILE}.sigchain");
-    fs::copy(demo_file("attack-2.sigchain"), demo_file(&name)).unwrap();
-    fs::write(demo_file("hostile.sigchain"), with_hostile_attachment()).unwrap();
+    fs::copy(in_folder("attack-2.sigchain"), in_folder(&name)).unwrap();
+    fs::write(in_folder("hostile.sigchain"), with_hostile_attachment()).unwrap();
     for args in [
         &["verify", &name][..],
         &["verify", "hostile.note"],
@@ -458,7 +404,7 @@ fn hostile_text_reaches_no_terminal() {
 
 /// A file whose attachment type is as odd as the format lets it be.
 fn with_hostile_attachment() -> Vec<u8> {
-    let file = fs::read(demo_file("run.sigchain")).unwrap();
+    let file = fs::read(in_folder("run.sigchain")).unwrap();
     let attachment = Attachment::new("\\x1b[31m", Target::File, Vec::new()).unwrap();
     let (head, body) = sigchain::chainfile::encode(&Frame::Attachment(attachment)).unwrap();
     let mut reader = Reader::open(file.as_slice()).unwrap();

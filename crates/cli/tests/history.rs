@@ -1,200 +1,16 @@
 //! `sigchain replay`, `log` and `show`, the real binary, with every exit code.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-use std::sync::LazyLock;
+use std::process::Stdio;
 
 use serde_json::Value;
-use sigchain::chain::{Candidate, Chain, Link};
-use sigchain::chainfile::{Form, Writer};
-use sigchain::digest::Digest;
-use sigchain::entry::{Linked, Place};
-use sigchain::event::Event;
 use sigchain::id::EventId;
-use sigchain::key::{Role, SigningKey};
-use sigchain::payload::{Part, Payload};
-use sigchain::reserved::{KeyRecord, Predecessor, Reserved};
-use sigchain::stamp::Stamp;
-use sigchain::tree::Frontier;
-use tempfile::TempDir;
+use sigchain::key::SigningKey;
 
-/// A demonstration, and beside it files of the kinds that it does not make.
-static FOLDER: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let output = command().args(["demo", "--keep"]).env("TMPDIR", dir.path()).output().unwrap();
-    assert!(output.status.success(), "{}", text(&output));
-    let path = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
-    write_others(&path);
-    (dir, path)
-});
-
-fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sigchain"));
-    command.stdin(Stdio::null());
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    command().current_dir(&FOLDER.1).args(args).output().unwrap()
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn text(output: &Output) -> String {
-    out(output) + &String::from_utf8_lossy(&output.stderr)
-}
-
-#[track_caller]
-fn expect(args: &[&str], exit: i32, holds: &[&str]) -> String {
-    let output = run(args);
-    let text = text(&output);
-    assert_eq!(output.status.code(), Some(exit), "{args:?}: {text}");
-    for part in holds {
-        assert!(text.contains(part), "{args:?} does not say {part:?}: {text}");
-    }
-    text
-}
-
-#[track_caller]
-fn json(args: &[&str], exit: i32) -> Value {
-    let output = run(&[args, &["--json"]].concat());
-    assert_eq!(output.status.code(), Some(exit), "{args:?}: {}", text(&output));
-    let value: Value = serde_json::from_str(&out(&output)).unwrap();
-    assert_eq!(value["exit"], exit);
-    value
-}
-
-/// A chain under construction.
-struct Build {
-    key: SigningKey,
-    chain: Option<Chain>,
-    tree: Frontier,
-    entries: Vec<(sigchain::entry::Entry<'static>, Part<'static>)>,
-    tag: u64,
-}
-
-impl Build {
-    fn new(tag: u64, predecessor: Option<Predecessor>) -> Self {
-        let key = SigningKey::from_seed(&[1; 32]).unwrap();
-        let operator = SigningKey::from_seed(&[4; 32]).unwrap();
-        let (entries, tree) = (Vec::new(), Frontier::new());
-        let mut build = Self { key, chain: None, tree, entries, tag };
-        let id = build.id();
-        let approve = predecessor.is_some();
-        let mut genesis = Reserved::Genesis {
-            approvals: Vec::new(),
-            keys: vec![KeyRecord::new(&build.key, Role::Entry, &Digest::ZERO, id)],
-            name: format!("chain-{tag}"),
-            operators: vec![operator.public().operator_hash()],
-            predecessor,
-        };
-        if approve {
-            genesis = genesis.approved_by(&operator, &Digest::ZERO, id);
-        }
-        build.add(genesis.event("sigchain").unwrap(), Some(&genesis), |_| ());
-        build
-    }
-
-    fn id(&self) -> EventId {
-        EventId::new(self.tag * 1000 + u64::try_from(self.entries.len()).unwrap(), [0; 10])
-    }
-
-    fn add(
-        &mut self,
-        event: Event,
-        reserved: Option<&Reserved>,
-        hide: impl Fn(&mut Part<'static>),
-    ) {
-        let head = self.chain.as_ref().and_then(Chain::head);
-        let sequence = head.map_or(0, |head| head.sequence + 1);
-        let place = Place {
-            chain_id: self.chain.as_ref().map_or(Digest::ZERO, Chain::id),
-            prior_hash: head.map_or(Digest::ZERO, |head| head.digest),
-            sequence,
-            stamp: Stamp::from_micros(i64::try_from(self.tag * 1_000_000 + sequence).unwrap())
-                .unwrap(),
-            signer: self.key.id(),
-        };
-        let mut part = event.payload_ref().clone().salted(|| [7; 16]);
-        let linked = Linked::new(event, self.id(), part.commitment().unwrap(), &place);
-        let link = Link::new(linked.fields(), linked.digest());
-        if let Some(chain) = &mut self.chain {
-            chain.admit(&Candidate { link, reserved, root: None }).unwrap();
-        } else {
-            self.chain = Some(Chain::begin(&link, reserved.unwrap()).unwrap());
-        }
-        let entry = linked.sign(&self.key).unwrap();
-        self.tree.push(sigchain::tree::leaf_hash(&entry.digest(), entry.signature()));
-        hide(&mut part);
-        self.entries.push((entry, part));
-    }
-
-    fn note(&mut self, payload: Payload, hide: impl Fn(&mut Part<'static>)) {
-        let event = Event::new("agent:\u{202e}evil", "agent.note").unwrap();
-        self.add(event.payload(payload), None, hide);
-    }
-
-    fn file(&self, form: Form) -> Vec<u8> {
-        let id = self.chain.as_ref().unwrap().id();
-        let mut writer = Writer::new(Vec::new(), form, id).unwrap();
-        for (entry, part) in &self.entries {
-            writer.entry(0, entry.clone(), part.clone()).unwrap();
-        }
-        writer.finish_unsigned().unwrap()
-    }
-
-    fn continued(&self, tag: u64) -> Self {
-        let size = u64::try_from(self.entries.len()).unwrap();
-        let chain = self.chain.as_ref().unwrap().id();
-        let (root, statement) = (self.tree.root(), "the disk was lost".to_owned());
-        Self::new(tag, Some(Predecessor { chain, evidence: None, root, size, statement }))
-    }
-}
-
-fn plain(bytes: impl Into<Vec<u8>>) -> Payload {
-    Payload::new("text/plain", bytes).unwrap()
-}
-
-fn write_others(folder: &std::path::Path) {
-    let mut mixed = Build::new(1, None);
-    mixed.note(plain("first line\nsecond \u{1b}[31mline\u{202e}"), |_| ());
-    mixed.note(plain("line one\nline \u{202e}two"), |_| ());
-    mixed.note(plain((0..=255).collect::<Vec<u8>>().repeat(3)), |_| ());
-    let fields = [("city", "text/plain", &b"Bonn"[..]), ("name", "text/plain", b"Dana")];
-    mixed.note(Payload::by_field(fields).unwrap(), |part| {
-        part.hide("name");
-    });
-    mixed.note(plain("secret"), |part| *part = Part::Withheld);
-    mixed.note(plain("gone"), |part| *part = Part::Erased(7));
-    let erased = Reserved::Erased { detail: vec![0xa0], entries: vec![(6, 1)] };
-    mixed.add(erased.event("sigchain").unwrap(), Some(&erased), |_| ());
-    fs::write(folder.join("mixed.sigchain"), mixed.file(Form::ChainFile)).unwrap();
-    let mut one = Build::new(2, None);
-    one.note(plain("a"), |_| ());
-    let mut two = one.continued(3);
-    // What was written after the state that the successor continues.
-    one.note(plain("b"), |_| ());
-    two.note(plain("c"), |_| ());
-    let mut three = two.continued(4);
-    three.note(plain("d"), |_| ());
-    for (name, build) in [("one", &one), ("two", &two), ("three", &three)] {
-        fs::write(folder.join(format!("{name}.sigchain")), build.file(Form::ChainFile)).unwrap();
-    }
-    let mut other = Build::new(2, None);
-    other.note(plain("another"), |_| ());
-    let mut liar = other.continued(5);
-    liar.note(plain("e"), |_| ());
-    let bytes = liar.file(Form::ChainFile);
-    fs::write(folder.join("liar.sigchain"), bytes).unwrap();
-    let long = (0..300).map(|n| format!("line {n}")).collect::<Vec<_>>().join("\n");
-    let mut large = Build::new(6, None);
-    (0..400).for_each(|_| large.note(plain(long.as_str()), |_| ()));
-    fs::write(folder.join("large.jsonl"), large.file(Form::JsonLines)).unwrap();
-}
+use crate::schema;
+use crate::support::{expect, in_folder, json, out, program, run, text};
 
 const HELD: [&str; 2] = ["--checkpoint", "held.checkpoint"];
 
@@ -348,10 +164,10 @@ fn an_earlier_chain_is_anchored_through_its_successor() {
 /// A sequence means the last chain: for another one the way is an event.
 #[test]
 fn a_fault_in_a_predecessor_leaves_a_way_that_leads_somewhere() {
-    let mut bytes = fs::read(FOLDER.1.join("one.sigchain")).unwrap();
+    let mut bytes = fs::read(in_folder("one.sigchain")).unwrap();
     let at = bytes.windows(10).position(|window| window == b"agent.note").unwrap();
     bytes[at] ^= 1;
-    fs::write(FOLDER.1.join("one-broken.sigchain"), &bytes).unwrap();
+    fs::write(in_folder("one-broken.sigchain"), &bytes).unwrap();
     let line = [&LINE[..], &["--predecessor", "one-broken.sigchain"]].concat();
     let event = EventId::new(2000, [0; 10]).to_string();
     let said = expect(&line, 1, &[&format!("next: --until {event} is the last entry"), "faulty: "]);
@@ -359,8 +175,7 @@ fn a_fault_in_a_predecessor_leaves_a_way_that_leads_somewhere() {
     assert_eq!(json(&line, 1)["reach"]["event_id"], event.as_str());
     expect(&[&line[..], &["--until", &event]].concat(), 1, &["up to entry 0 of chain-2"]);
     // What can be read only once does not say which event that is.
-    let mut child = command()
-        .current_dir(&FOLDER.1)
+    let mut child = program()
         .args([&LINE[..], &["--predecessor", "-"]].concat())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -399,6 +214,23 @@ fn bench_says_first_what_is_wrong_with_its_directory() {
     assert!(said.contains("  expected: ") && said.contains("  next: "), "{said}");
     // In a second, where the measurements take half a minute.
     assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn bench_says_what_it_measured_and_what_that_is_a_ratio_of() {
+    let output = run(&["bench", "--quick", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let value: Value = serde_json::from_str(&out(&output)).unwrap();
+    schema::check("bench", &value);
+    let rows = value["rows"].as_array().unwrap();
+    let names: BTreeSet<_> = rows.iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), rows.len(), "two rows of one name: {value}");
+    for row in rows {
+        assert_eq!(row["of"].is_null(), row["ratio"].is_null(), "{row}");
+        if let Some(of) = row["of"].as_str() {
+            assert!(names.contains(of) || of == "verify one-key batches, all cores", "{row}");
+        }
+    }
 }
 
 #[test]
@@ -517,7 +349,7 @@ fn log_shows_a_line_for_each_entry() {
 }
 
 fn json_lines(file: &str) -> Vec<Value> {
-    let bytes = fs::read_to_string(FOLDER.1.join(file)).unwrap();
+    let bytes = fs::read_to_string(in_folder(file)).unwrap();
     let lines = bytes.lines().filter(|line| !line.starts_with("{\"frame\""));
     lines.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -525,7 +357,7 @@ fn json_lines(file: &str) -> Vec<Value> {
 /// The lines of `log --json` are those of the file.
 #[test]
 fn log_and_show_give_the_canonical_lines() {
-    let bytes = fs::read_to_string(FOLDER.1.join("run.jsonl")).unwrap();
+    let bytes = fs::read_to_string(in_folder("run.jsonl")).unwrap();
     let lines: Vec<&str> = bytes.lines().filter(|line| !line.starts_with("{\"frame\"")).collect();
     for file in ["run.sigchain", "run.jsonl"] {
         let all = out(&run(&["log", file, "--json", "--all"]));
@@ -561,6 +393,9 @@ fn nothing_from_a_file_acts_on_the_terminal() {
         let said = expect(args, exit, &[r"agent:\u{202e}evil"]);
         assert!(said.chars().all(|c| c == '\n' || (' '..='~').contains(&c)), "{args:?}: {said:?}");
     }
+    // In JSON it is escaped, and all there.
+    let actors = &json(&["replay", "mixed.sigchain"], 3)["state"]["actors"];
+    assert_eq!(actors["agent:\u{202e}evil"], 6);
 }
 
 #[test]
@@ -624,7 +459,7 @@ fn log_names_what_cannot_be_seen() {
 
 #[test]
 fn standard_input_and_a_closed_pipe() {
-    let bytes = fs::read(FOLDER.1.join("large.jsonl")).unwrap();
+    let bytes = fs::read(in_folder("large.jsonl")).unwrap();
     for args in [
         &["log", "-", "--json"][..],
         &["log", "-"],
@@ -633,7 +468,7 @@ fn standard_input_and_a_closed_pipe() {
         &["show", "-", "head"],
     ] {
         for is_closed in [false, true] {
-            let mut child = command()
+            let mut child = program()
                 .args(args)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())

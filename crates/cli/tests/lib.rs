@@ -8,5 +8,7 @@
 
 mod cli;
 mod history;
+mod ledger;
 mod memory;
 mod schema;
+mod support;

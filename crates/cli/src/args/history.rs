@@ -6,22 +6,24 @@ use std::path::PathBuf;
 use lexopt::{Arg, Parser};
 use sigchain::point::Point;
 
-use crate::args::{Command, Options, chain_id, is_stdin, once};
+use crate::args::{
+    Command, Options, chain_id, file_or_ledger, is_stdin, ledger_of_environment, once,
+};
 use crate::trouble::Trouble;
 
 pub(crate) const HELP_REPLAY: &str = "\
 sigchain replay FILE [OPTIONS]
 
-What the entries of FILE come to, counted: by type and actor, payloads, episodes, keys in force. FILE is a chain file or JSON
-lines; - is standard input. All of it is verified; there is no state if a fault is at the point or before it, or speaks against
-what is there.
+What the entries of FILE come to, counted: by type and actor, payloads, episodes, keys in force. FILE is the directory of a ledger, a
+chain file or JSON lines; - is standard input; $SIGCHAIN_LEDGER if none is named. All of it is verified; there is no state if a fault
+is at the point or before it, or speaks against what is there.
 
   --until POINT        head unless you say otherwise; includes the entry that it names
   --predecessor FILE   a chain that this one continues; once for each, in any order
   --alone              only FILE, although it continues another chain: not the whole history
   --allow-gaps         although entries are missing at the point or before it: not the whole history
   --allow-self-asserted   exit 0 if there is no fault and you gave nothing to tie the file to
-  --json               one JSON object instead of text
+  --json               one JSON object (spec/sigchain-replay.schema.json) instead of text
 
 What you held before, of the chain in FILE (as in `sigchain help verify`):
   --key KEY, --checkpoint NOTE, --chain-id ID
@@ -40,7 +42,8 @@ Exit codes:
 pub(crate) const HELP_LOG: &str = "\
 sigchain log FILE [OPTIONS]
 
-One line for each entry: sequence, time, type, actor, payload, episode. FILE is a chain file or JSON lines; - is standard input.
+One line for each entry: sequence, time, type, actor, payload, episode. FILE is the directory of a ledger, a chain file or JSON lines;
+- is standard input; $SIGCHAIN_LEDGER if none is named.
 Verified while it is read, but only against itself, which anybody can arrange: nothing that you hold is compared (for that:
 sigchain verify). Says so on standard error. Stops at the first fault.
 
@@ -62,9 +65,9 @@ Exit codes:
 pub(crate) const HELP_SHOW: &str = "\
 sigchain show FILE POINT [--json]
 
-All of one entry: fields, digest, signature, payload, and which later entries name it as their cause. FILE is a chain file or
-JSON lines; - is standard input. All of it is verified, but only against itself, which anybody can arrange: nothing that you
-hold is compared (for that: sigchain verify). Says so on standard error.
+All of one entry: fields, digest, signature, payload, and which later entries name it as their cause. FILE is the directory of a ledger,
+a chain file or JSON lines; - is standard input; $SIGCHAIN_LEDGER if none is named. All of it is verified, but only against itself,
+which anybody can arrange: nothing that you hold is compared (for that: sigchain verify). Says so on standard error.
 
 POINT is a sequence, an event id, or any other point of `sigchain help replay`.
 
@@ -180,6 +183,13 @@ pub(super) fn show(mut parser: Parser) -> Result<Command, Trouble> {
             Some(other) => return Err(other.unexpected().into()),
         }
     }
+    // With the ledger in the environment the one word that is left is the point.
+    if at.is_none()
+        && ledger_of_environment().is_some()
+        && let Some(word) = file.take()
+    {
+        point_once(&mut at, &word.into(), "POINT")?;
+    }
     let file = named(file, "sigchain show FILE POINT")?;
     let expected = "sigchain show FILE POINT, such as a sequence or an event id";
     let point = at.ok_or_else(|| Trouble::usage("no entry was named", expected))?;
@@ -187,8 +197,7 @@ pub(super) fn show(mut parser: Parser) -> Result<Command, Trouble> {
 }
 
 fn named(file: Option<PathBuf>, call: &str) -> Result<PathBuf, Trouble> {
-    let expected = format!("{call}, with - for standard input");
-    file.ok_or_else(|| Trouble::usage("no file was named", &expected))
+    file_or_ledger(file, &format!("{call}, with - for standard input"))
 }
 
 fn point_once(slot: &mut Option<Point>, value: &OsString, name: &str) -> Result<(), Trouble> {

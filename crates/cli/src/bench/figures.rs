@@ -25,7 +25,7 @@ pub(super) const PAYLOAD: usize = 256;
 /// Tickets that a thread has under way.
 const WINDOW: usize = 256;
 
-fn event() -> Outcome<Event> {
+pub(super) fn event() -> Outcome<Event> {
     let payload = Payload::new("application/json", vec![b'x'; PAYLOAD])?;
     Ok(Event::new("agent:planner", "tool.call")?.episode("run-7")?.payload(payload))
 }
@@ -58,7 +58,7 @@ pub(super) fn tickets(threads: usize, key: &SigningKey, time: Duration) -> Outco
     measure(&ledger, threads, time, keep_under_way)
 }
 
-fn keep_under_way(ledger: &Ledger, event: &Event, stop: &dyn Fn() -> bool) -> Worked {
+pub(super) fn keep_under_way(ledger: &Ledger, event: &Event, stop: &dyn Fn() -> bool) -> Worked {
     let mut under_way: VecDeque<Ticket> = VecDeque::with_capacity(WINDOW);
     while !stop() {
         under_way.push_back(ledger.submit(event.clone())?);
@@ -73,11 +73,23 @@ fn keep_under_way(ledger: &Ledger, event: &Event, stop: &dyn Fn() -> bool) -> Wo
 }
 
 /// How the work of a thread ended: an error that stops it would otherwise show as a low rate.
-type Worked = Result<(), AppendError>;
-type Work = fn(&Ledger, &Event, &dyn Fn() -> bool) -> Worked;
+pub(super) type Worked = Result<(), AppendError>;
+pub(super) type Work = fn(&Ledger, &Event, &dyn Fn() -> bool) -> Worked;
+
+/// As `measure_open`, and closes the ledger.
+fn measure(ledger: &Ledger, threads: usize, time: Duration, work: Work) -> Outcome<f64> {
+    let rate = measure_open(ledger, threads, time, work)?;
+    ledger.close(Duration::from_secs(10))?;
+    Ok(rate)
+}
 
 /// Entries a second that become durable while `threads` do `work` until they are told to stop.
-fn measure(ledger: &Ledger, threads: usize, time: Duration, work: Work) -> Outcome<f64> {
+pub(super) fn measure_open(
+    ledger: &Ledger,
+    threads: usize,
+    time: Duration,
+    work: Work,
+) -> Outcome<f64> {
     let event = event()?;
     let first = ledger.head().sequence;
     let start = Instant::now();
@@ -91,7 +103,6 @@ fn measure(ledger: &Ledger, threads: usize, time: Duration, work: Work) -> Outco
     })?;
     let took = start.elapsed();
     let done = ledger.head().sequence.saturating_sub(first);
-    ledger.close(Duration::from_secs(10))?;
     let done = u32::try_from(done).map_or(f64::from(u32::MAX), f64::from);
     Ok(done / took.as_secs_f64())
 }
@@ -127,6 +138,12 @@ impl Projection for Count {
 /// A ledger of this many entries, for what follows.
 pub(super) fn filled(key: &SigningKey, entries: usize) -> Outcome<Ledger> {
     let ledger = ledger(key, Options::new())?;
+    fill(&ledger, entries)?;
+    Ok(ledger)
+}
+
+/// Appends this many events.
+pub(super) fn fill(ledger: &Ledger, entries: usize) -> Outcome<()> {
     let event = event()?;
     let mut left = entries;
     while left > 0 {
@@ -134,7 +151,7 @@ pub(super) fn filled(key: &SigningKey, entries: usize) -> Outcome<Ledger> {
         ledger.append_batch(vec![event.clone(); some])?;
         left -= some;
     }
-    Ok(ledger)
+    Ok(())
 }
 
 /// Entries a second that are folded from memory into a projection that counts.

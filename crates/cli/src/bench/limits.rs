@@ -81,9 +81,8 @@ pub(super) fn verify_batches(time: Duration) -> Outcome<f64> {
 }
 
 /// Bare writes a second, each followed by fdatasync.
-pub(super) fn write_and_sync(folder: &Path, time: Duration) -> Outcome<f64> {
-    let path = folder.join("bare");
-    let mut file = OpenOptions::new().create_new(true).append(true).open(&path)?;
+pub(super) fn write_and_sync(path: &Path, time: Duration) -> Outcome<f64> {
+    let mut file = OpenOptions::new().create_new(true).append(true).open(path)?;
     let bytes = vec![0x5a; WRITE];
     let mut failed = None;
     let found = rate(time, 1, || {

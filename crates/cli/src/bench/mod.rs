@@ -1,6 +1,7 @@
 //! `sigchain bench`: the machine's limits and our figures beside them, in one run, with the ratios.
 
 mod figures;
+mod files;
 mod limits;
 
 use std::error::Error;
@@ -25,8 +26,12 @@ pub(crate) struct Wanted {
     pub(crate) json: bool,
     /// Where the disk is measured; the directory for temporary files unless said otherwise.
     pub(crate) folder: Option<PathBuf>,
+    /// Where ledgers on files are made and measured; without it they are in memory.
+    pub(crate) files: Option<PathBuf>,
     /// A tenth of the time, to see that it works.
     pub(crate) quick: bool,
+    /// A million entries.
+    pub(crate) long: bool,
 }
 
 /// What one round measured: each figure beside the limit as it was right then.
@@ -55,6 +60,9 @@ struct Row {
 }
 
 pub(crate) fn run(wanted: &Wanted) -> Result<u8, Trouble> {
+    if let Some(parent) = &wanted.files {
+        return files::run(wanted, parent);
+    }
     let parent = wanted.folder.clone().unwrap_or_else(env::temp_dir);
     let sync = sync_rate(&parent, length(wanted)).map_err(|error| {
         // The name of a directory is a word of the call: that it is printable is seen to where it is shown.
@@ -64,15 +72,21 @@ pub(crate) fn run(wanted: &Wanted) -> Result<u8, Trouble> {
             "make it, or give another one with --dir DIR; nothing was measured",
         )
     })?;
-    let rows = measure(wanted, sync).map_err(|error| {
-        Trouble::unreadable(
-            format!("the measurement broke off: {error}"),
-            "a machine that lets itself be measured",
-            "see what is said above, and run it again",
-        )
-    })?;
-    let text = if wanted.json { json_of(&rows) } else { table(&rows) };
+    let rows = measure(wanted, sync).map_err(|error| broke_off(&*error))?;
+    print(wanted, &rows, "ledgers in memory")
+}
+
+fn print(wanted: &Wanted, rows: &[Row], of: &str) -> Result<u8, Trouble> {
+    let text = if wanted.json { json_of(rows) } else { table(rows, of) };
     out::print(&text).map(|()| 0)
+}
+
+fn broke_off(error: &dyn Error) -> Trouble {
+    Trouble::unreadable(
+        format!("the measurement broke off: {error}"),
+        "a machine that lets itself be measured",
+        "see what is said above, and run it again",
+    )
 }
 
 /// How long each measurement takes.
@@ -126,13 +140,13 @@ fn sync_rate(parent: &Path, time: Duration) -> Outcome<f64> {
     getrandom::fill(&mut name)?;
     let folder = parent.join(format!("sigchain-bench-{:016x}", u64::from_be_bytes(name)));
     fs::create_dir(&folder)?;
-    let found = limits::write_and_sync(&folder, time);
+    let found = limits::write_and_sync(&folder.join("bare"), time);
     fs::remove_dir_all(&folder)?;
     found
 }
 
 /// The one in the middle.
-fn median(rounds: &[Round], value: impl Fn(&Round) -> f64) -> f64 {
+fn median<R>(rounds: &[R], value: impl Fn(&R) -> f64) -> f64 {
     let mut values: Vec<f64> = rounds.iter().map(value).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
@@ -200,9 +214,9 @@ fn json_of(rows: &[Row]) -> String {
     format!("{answer:#}\n")
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[Row], of: &str) -> String {
     let mut text = format!(
-        "{} cores, payloads of {} bytes, ledgers in memory; each ratio is to a limit measured beside it\n\n",
+        "{} cores, payloads of {} bytes, {of}; each ratio is to a limit measured beside it\n\n",
         limits::cores(),
         figures::PAYLOAD
     );
@@ -217,7 +231,7 @@ fn table(rows: &[Row]) -> String {
         let wanted = row.wanted.map_or(String::new(), |wanted| format!("  (wanted {wanted})"));
         let shown = format!("{value}{}", row.unit);
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{:34}{shown:>14}  {ratio}{wanted}", row.name);
+        let _ = writeln!(text, "{:40}{shown:>14}  {ratio}{wanted}", row.name);
     }
     text
 }

@@ -99,7 +99,9 @@ impl Recorder {
             if let Frame::Entry(written) = frame {
                 let (fields, left) = (&written.fields, written.left);
                 let (head, body) = chainfile::encode(frame)?;
-                let stored = Stored::new(fields.sequence, fields.event_id, left, head, body);
+                let digest = fields.digest(&record.chain_id);
+                let place = (fields.sequence, fields.event_id, digest);
+                let stored = Stored::new(place, left, head, body);
                 store.commit(&[stored])?;
                 last = fields.system_time;
             }

@@ -2,12 +2,13 @@
 
 use std::fmt::{self, Write as _};
 
-use serde_json::{Map, Value, json};
-use sigchain::fault::Fault;
+use serde_json::{Map, Value};
 use sigchain::replay::{Chapter, Replayed, Tally};
 use sigchain::verify::{Anchor, Report};
 
 use crate::history::describe;
+use crate::input::Places;
+use crate::json::{object, of_anchor, of_fault};
 use crate::out::{entries, grouped, plural, safe};
 
 /// Faults that are shown; `sigchain verify` shows all.
@@ -96,14 +97,19 @@ fn anchor(anchor: &Anchor, size: u64) -> String {
 }
 
 /// The faults of a chain. Where they leave its name unknown, that of the file has to do.
-pub(super) fn faults(text: &mut String, report: &Report, file: &str, unit: &str) -> fmt::Result {
+pub(super) fn faults(
+    text: &mut String,
+    report: &Report,
+    file: &str,
+    places: &Places,
+) -> fmt::Result {
     if report.counts.is_empty() {
         return Ok(());
     }
     let name = if report.name.is_empty() { file } else { &report.name };
     writeln!(text, "faulty: {} in {}", plural(report.total(), "fault"), safe(name))?;
     for fault in report.faults.iter().take(FAULTS_SHOWN) {
-        writeln!(text, "  {}", describe(fault, unit))?;
+        writeln!(text, "  {}", describe(fault, places))?;
     }
     let shown = report.faults.len().min(FAULTS_SHOWN);
     let more = report.total().saturating_sub(u64::try_from(shown).unwrap_or(u64::MAX));
@@ -114,7 +120,7 @@ pub(super) fn faults(text: &mut String, report: &Report, file: &str, unit: &str)
 }
 
 /// A chain that was read, as JSON, with the words of the report of `sigchain verify`.
-pub(super) fn chapter(chapter: &Chapter) -> Value {
+pub(super) fn chapter(chapter: &Chapter, places: &Places) -> Value {
     let mut map = Map::new();
     let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
     put("beyond", chapter.beyond().into());
@@ -123,53 +129,19 @@ pub(super) fn chapter(chapter: &Chapter) -> Value {
     put("used", chapter.used.into());
     if let Some(report) = &chapter.end.report {
         put("anchors", report.anchors.iter().map(|a| of_anchor(&a.anchor, a.size)).collect());
-        put("faults", report.faults.iter().map(of_fault).collect());
+        put("faults", report.faults.iter().map(|fault| of_fault(fault, places)).collect());
         put("name", report.name.as_str().into());
         let predecessor = report.predecessor.as_ref().map(|before| {
             let (chain, root) = (before.chain.to_string(), before.root.to_string());
-            json!({ "chain_id": chain, "root": root, "size": before.size })
+            object([
+                ("chain_id", chain.into()),
+                ("root", root.into()),
+                ("size", before.size.into()),
+            ])
         });
         put("predecessor", predecessor.into());
         put("total", report.total().into());
         put("verdict", report.verdict().as_str().into());
     }
     Value::Object(map)
-}
-
-fn of_anchor(anchor: &Anchor, vouched: Option<u64>) -> Value {
-    let mut map = Map::new();
-    let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
-    put("missing", vouched.is_none().into());
-    put("vouched", vouched.into());
-    match anchor {
-        Anchor::ChainId(id) => {
-            put("kind", "chain-id".into());
-            put("id", id.to_string().into());
-        }
-        Anchor::Checkpoint(size, root) => {
-            put("kind", "checkpoint".into());
-            put("size", (*size).into());
-            put("root", root.to_string().into());
-        }
-        Anchor::Key(id) => {
-            put("kind", "key".into());
-            put("id", id.to_string().into());
-        }
-        other => {
-            put("kind", other.to_string().into());
-        }
-    }
-    Value::Object(map)
-}
-
-fn of_fault(fault: &Fault) -> Value {
-    let pairs: [(&str, Value); 6] = [
-        ("code", fault.code.as_str().into()),
-        ("expected", fault.expected.as_str().into()),
-        ("found", fault.found.as_str().into()),
-        ("phase", fault.phase().to_string().into()),
-        ("place", fault.place.into()),
-        ("sequence", fault.sequence.into()),
-    ];
-    Value::Object(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }

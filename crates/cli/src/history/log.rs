@@ -51,7 +51,7 @@ pub(crate) fn run(options: &LogOptions) -> Result<u8, Trouble> {
     // A fault that only the end of the file shows, such as a trailer that is missing.
     let late = || end.as_ref()?.report.as_ref()?.faults.first().cloned();
     if let Some(fault) = log.fault.clone().or_else(late) {
-        let what = describe(&fault, opened.unit);
+        let what = describe(&fault, &opened.places);
         let next = "nothing behind it was shown, and what was shown may be less than there was; sigchain verify says more";
         complain(&what, next);
         return Ok(if fault.code.is_unreadable() { trouble::UNREADABLE } else { NO });

@@ -16,7 +16,7 @@ use sigchain::text;
 use sigchain::verify::Verifier;
 
 use crate::args;
-use crate::input::{self, Input};
+use crate::input::{self, Input, Places};
 use crate::out;
 use crate::trouble::{self, Trouble};
 
@@ -36,34 +36,38 @@ struct Opened {
     source: ChainFile<'static>,
     name: String,
     /// What its places count.
-    unit: &'static str,
+    places: Places,
 }
 
 /// Opens a file so that it can be read again, or what is none so that it is read once.
 fn open(path: &Path, verifier: Verifier) -> Result<Opened, Trouble> {
     let name = input::name(path);
     let failed = |error| input::cannot_read(&name, &error);
-    let unit = |first: Option<&u8>| if first == Some(&b'{') { "line" } else { "byte" };
+    if !args::is_stdin(path) && path.is_dir() {
+        let stream = input::stream(path)?;
+        let places = Places::Segments(stream.atlas());
+        let source = ChainFile::new(verifier.open_ended(true), stream).map_err(failed)?;
+        return Ok(Opened { source, name, places });
+    }
     let is_file = !args::is_stdin(path) && path.metadata().is_ok_and(|about| about.is_file());
     if !is_file {
         let input = Input::open(path)?;
-        let unit = unit(input.head().first());
-        return Ok(Opened { source: ChainFile::once(verifier, input.into_reader()), name, unit });
+        let places = input.places().clone();
+        return Ok(Opened { source: ChainFile::once(verifier, input.into_reader()), name, places });
     }
     let mut file = File::open(path).map_err(failed)?;
     let mut first = Vec::new();
     (&file).take(1).read_to_end(&mut first).map_err(failed)?;
     file.rewind().map_err(failed)?;
     let source = ChainFile::new(verifier, file).map_err(failed)?;
-    Ok(Opened { source, name, unit: unit(first.first()) })
+    Ok(Opened { source, name, places: Places::of_file(first.first()) })
 }
 
 /// A fault in a line.
-fn describe(fault: &Fault, unit: &str) -> String {
-    let (code, phase, place) = (fault.code, fault.phase(), fault.place);
-    let entry = fault.sequence.map_or(String::new(), |sequence| format!(", entry {sequence}"));
+fn describe(fault: &Fault, places: &Places) -> String {
+    let (code, phase, place) = (fault.code, fault.phase(), places.describe(fault));
     let (expected, found) = (out::safe(&fault.expected), out::safe(&fault.found));
-    format!("{code} ({phase}) at {unit} {place}{entry}: expected {expected}, found {found}")
+    format!("{code} ({phase}) at {place}: expected {expected}, found {found}")
 }
 
 /// Why there is no state. What comes from a file is cut where it is too long, and what we say ourselves is not.

@@ -14,7 +14,8 @@ use crate::args::ReplayOptions;
 use crate::held::Held;
 use crate::history::way::{self, Way};
 use crate::history::{self, NO, Opened, basis, exit_of};
-use crate::input;
+use crate::input::{self, Places};
+use crate::json::{object, render};
 use crate::out::{self, entries, grouped, safe};
 use crate::trouble::Trouble;
 
@@ -54,7 +55,7 @@ pub(crate) fn run(options: &ReplayOptions) -> Result<u8, Trouble> {
         Err(error) => exit_of(error),
     };
     if options.json {
-        out::print(&json(options, &outcome, way.as_ref(), exit)?)?;
+        out::print(&json(options, &outcome, way.as_ref(), exit, &parts)?)?;
         return Ok(exit);
     }
     let mut text = String::new();
@@ -126,7 +127,7 @@ pub(super) fn faults(
     chapter: &Chapter,
 ) -> fmt::Result {
     match (&chapter.end.report, file_of(parts, chapters, chapter)) {
-        (Some(report), Some(file)) => basis::faults(text, report, &file.name, file.unit),
+        (Some(report), Some(file)) => basis::faults(text, report, &file.name, &file.places),
         _ => Ok(()),
     }
 }
@@ -235,15 +236,12 @@ fn of_standing(at: &Standing) -> Value {
     object(pairs)
 }
 
-fn object<const N: usize>(pairs: [(&str, Value); N]) -> Value {
-    Value::Object(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
-}
-
 fn json(
     options: &ReplayOptions,
     outcome: &Outcome,
     way: Option<&Way>,
     exit: u8,
+    parts: &[Part],
 ) -> Result<String, Trouble> {
     let defect = |_| {
         Trouble::unreadable("cannot write the answer", "what JSON can hold", "report this defect")
@@ -279,7 +277,12 @@ fn json(
     let mut map = Map::new();
     let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
     put("at", at);
-    put("chains", read.iter().map(basis::chapter).collect());
+    let chain = |chapter| {
+        let places =
+            file_of(parts, read, chapter).map_or(Places::Bytes, |file| file.places.clone());
+        basis::chapter(chapter, &places)
+    };
+    put("chains", read.iter().map(chain).collect());
     put("continues", left_out(read).map(|chain| chain.to_string()).into());
     put("error", error);
     put("exit", exit.into());
@@ -287,5 +290,5 @@ fn json(
     put("reach", reach);
     put("state", state);
     put("until", options.until.to_string().into());
-    serde_json::to_string(&Value::Object(map)).map(|text| text + "\n").map_err(defect)
+    render(map)
 }

@@ -69,7 +69,7 @@ pub(crate) fn run(options: &ShowOptions) -> Result<u8, Trouble> {
     history::hint(ONLY_ITSELF);
     if let Some(report) = report.filter(|_| !is_clean) {
         let mut faults = String::new();
-        if basis::faults(&mut faults, &report, &opened.name, opened.unit).is_ok() {
+        if basis::faults(&mut faults, &report, &opened.name, &opened.places).is_ok() {
             for line in faults.lines() {
                 history::hint(line);
             }

@@ -1,8 +1,6 @@
 //! Comparing with another file of the same chain: two signed entries with one sequence are a fork, and the pair proves it.
 
 use std::fmt::{self, Write as _};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use sigchain::digest::Digest;
@@ -10,6 +8,7 @@ use sigchain::fork::{self, Comparison, ForkError, ForkProof};
 
 use crate::args::Options;
 use crate::input;
+use crate::newfile;
 use crate::out;
 use crate::trouble::Trouble;
 
@@ -106,7 +105,7 @@ pub(super) fn compare(
             "verify the other file by itself",
         )
     };
-    let proof = match fork::compare(open(file)?, open(other)?) {
+    let proof = match fork::compare(input::open_again(file)?, input::open_again(other)?) {
         Ok(Comparison::Fork(proof)) => proof,
         Ok(Comparison::Differ(first)) => return Ok((Compared::Differ(first), None)),
         Ok(_) => return Ok((Compared::None, None)),
@@ -116,7 +115,7 @@ pub(super) fn compare(
     let mut trouble = None;
     let mut written = None;
     if let Some(path) = &options.fork_proof {
-        match write_new(path, proof.encode().as_bytes()) {
+        match newfile::write(path, proof.encode().as_bytes()) {
             Ok(()) => written = Some(path.clone()),
             Err(error) => {
                 trouble = Some(Trouble::unreadable(
@@ -128,47 +127,4 @@ pub(super) fn compare(
         }
     }
     Ok((Compared::Fork { proof, written }, trouble))
-}
-
-fn open(path: &Path) -> Result<File, Trouble> {
-    File::open(path).map_err(|error| input::cannot_read(&input::name(path), &error))
-}
-
-/// Writes a file that was not there, whole or not at all: the name is claimed first, so that nothing of anybody else's is
-/// ever replaced, and what takes the place of the claim is complete.
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    OpenOptions::new().write(true).create_new(true).open(path)?;
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".part");
-    let temporary = PathBuf::from(temporary);
-    let outcome = write_whole(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
-    if outcome.is_err() {
-        // The claim is ours and empty; left behind it would look like a proof.
-        let _ = fs::remove_file(path);
-    }
-    outcome
-}
-
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    let outcome = file.write_all(bytes).and_then(|()| file.sync_all());
-    if outcome.is_err() {
-        let _ = fs::remove_file(path);
-    }
-    outcome
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_overwritten_and_nothing_left_over() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("proof");
-        write_new(&path, b"one").unwrap();
-        assert!(write_new(&path, b"two").is_err());
-        assert_eq!(fs::read(&path).unwrap(), b"one");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-    }
 }

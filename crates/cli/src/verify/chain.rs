@@ -1,7 +1,5 @@
 //! A whole file of a chain, in either form.
 
-use std::fs::File;
-
 use sigchain::chainfile::Reader;
 use sigchain::frame::Frame;
 use sigchain::key::{KeyId, Role};
@@ -10,7 +8,7 @@ use sigchain::verify::{Report, Verdict, Verifier};
 
 use crate::args::Options;
 use crate::held::Held;
-use crate::input::{self, Input};
+use crate::input::{self, Input, Places};
 use crate::out;
 use crate::trouble::Trouble;
 use crate::verify::against::{self, Compared};
@@ -25,6 +23,8 @@ pub(super) struct View<'v> {
     /// The keys that its genesis enrols: what the file says of itself.
     pub(super) genesis_keys: &'v [(KeyId, Role)],
     pub(super) compared: Option<&'v Compared>,
+    /// What the places of its faults count.
+    pub(super) places: &'v Places,
 }
 
 pub(super) fn run(options: &Options, held: &Held, input: Input) -> Result<u8, Trouble> {
@@ -37,6 +37,7 @@ pub(super) fn run(options: &Options, held: &Held, input: Input) -> Result<u8, Tr
     }
     let name = input.name().to_owned();
     let genesis_keys = genesis_keys(input.head());
+    let places = input.places().clone();
     let report = judge(options, held, input)?;
     let is_readable = report.verdict() != Verdict::Unreadable;
     let (compared, trouble) = match &options.against {
@@ -60,6 +61,7 @@ pub(super) fn run(options: &Options, held: &Held, input: Input) -> Result<u8, Tr
         name: &name,
         genesis_keys: &genesis_keys,
         compared: compared.as_ref(),
+        places: &places,
     };
     if options.json {
         out::print(&json::chain(&view)?)?;
@@ -73,8 +75,9 @@ fn judge(options: &Options, held: &Held, input: Input) -> Result<Report, Trouble
     let name = input.name().to_owned();
     let verifier = Verifier::new().anchored(held.anchors());
     let verifier = verifier.threads(options.threads).unique(options.unique);
+    let verifier = verifier.open_ended(input.places().is_ledger());
     let report = if options.resume {
-        File::open(&options.file).and_then(|file| verifier.run_resuming(file))
+        verifier.run_resuming(input::open_again(&options.file)?)
     } else {
         verifier.run(input.into_reader())
     };

@@ -3,10 +3,11 @@
 use std::fmt::{self, Write as _};
 
 use sigchain::chainfile::Form;
-use sigchain::fault::{Code, Fault, Phase};
+use sigchain::fault::{Code, Phase};
 use sigchain::key::Role;
 use sigchain::verify::{Anchor, End, Report, Verdict};
 
+use crate::input::Places;
 use crate::out::{entries, grouped, plural, safe};
 use crate::verify::chain::View;
 
@@ -21,11 +22,11 @@ pub(super) fn write(text: &mut String, view: &View<'_>) -> fmt::Result {
     }
     headline(text, report)?;
     if !report.faults.is_empty() {
-        faults(text, report)?;
+        faults(text, report, view.places)?;
     }
     if report.chain_id.is_some() {
         anchors(text, report)?;
-        details(text, report)?;
+        details(text, view)?;
     }
     if let Some(compared) = view.compared.filter(|compared| !compared.is_split()) {
         compared.write(text)?;
@@ -62,18 +63,9 @@ fn headline(text: &mut String, report: &Report) -> fmt::Result {
     }
 }
 
-/// Where in the file.
-pub(super) fn place(form: Option<Form>, fault: &Fault) -> String {
-    let unit = if form == Some(Form::JsonLines) { "line" } else { "byte" };
-    match fault.sequence {
-        Some(sequence) => format!("{unit} {}, entry {sequence}", fault.place),
-        None => format!("{unit} {}", fault.place),
-    }
-}
-
-fn faults(text: &mut String, report: &Report) -> fmt::Result {
+fn faults(text: &mut String, report: &Report, places: &Places) -> fmt::Result {
     for fault in &report.faults {
-        let (code, phase, place) = (fault.code, fault.phase(), place(report.form, fault));
+        let (code, phase, place) = (fault.code, fault.phase(), places.describe(fault));
         let (expected, found) = (safe(&fault.expected), safe(&fault.found));
         writeln!(text, "  {code} ({phase}) at {place}: expected {expected}, found {found}")?;
     }
@@ -160,7 +152,8 @@ fn anchors(text: &mut String, report: &Report) -> fmt::Result {
     Ok(())
 }
 
-fn details(text: &mut String, report: &Report) -> fmt::Result {
+fn details(text: &mut String, view: &View<'_>) -> fmt::Result {
+    let report = view.report;
     let p = &report.payloads;
     let withheld = if p.withheld > 0 { " (in the word of whoever made the file)" } else { "" };
     writeln!(
@@ -203,7 +196,7 @@ fn details(text: &mut String, report: &Report) -> fmt::Result {
         )?;
     }
     writeln!(text, "  event ids: {}", event_ids(report))?;
-    writeln!(text, "  ends {}{}", end(report), attachments(report))
+    writeln!(text, "  ends {}{}", end(view), attachments(report))
 }
 
 /// Whether any occurs twice, and whether that was looked at.
@@ -218,8 +211,10 @@ fn event_ids(report: &Report) -> String {
     }
 }
 
-fn end(report: &Report) -> &'static str {
+fn end(view: &View<'_>) -> &'static str {
+    let report = view.report;
     match report.end {
+        _ if view.places.is_ledger() => "where all was durable when this began: a ledger goes on",
         End::Signed if report.counts.is_empty() => "with a signed checkpoint",
         End::Signed => "with a checkpoint",
         End::Unsigned => "with its size and root, which nobody signed",

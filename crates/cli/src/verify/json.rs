@@ -1,7 +1,6 @@
 //! The answer as one JSON object. Its keys are stable; spec/sigchain-report.schema.json describes them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 use sigchain::chain::Head;
@@ -11,6 +10,8 @@ use sigchain::fault::{Code, Fault};
 use sigchain::reserved::Predecessor;
 use sigchain::verify::{Anchor, End, Gaps, Payloads, Report, Verdict};
 
+use crate::input::Places;
+use crate::json::{object, of_anchor, of_fault, render};
 use crate::trouble::Trouble;
 use crate::verify::against::Compared;
 use crate::verify::chain::View;
@@ -28,11 +29,7 @@ pub(super) struct Answer<'a> {
     pub(super) faults: &'a [Fault],
     pub(super) counts: BTreeMap<Code, u64>,
     pub(super) payloads: Payloads,
-}
-
-/// An object from pairs; each key is written where its value is.
-fn object<const N: usize>(pairs: [(&str, Value); N]) -> Value {
-    Value::Object(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    pub(super) places: &'a Places,
 }
 
 fn hex(digest: Option<Digest>) -> Value {
@@ -71,7 +68,7 @@ impl Answer<'_> {
             ("entries", self.entries.into()),
             ("entry", Value::Null),
             ("exit", self.exit.into()),
-            ("faults", self.faults.iter().map(of_fault).collect()),
+            ("faults", self.faults.iter().map(|fault| of_fault(fault, self.places)).collect()),
             ("form", self.form.into()),
             ("gaps", of_gaps(&Gaps::default())),
             ("head", Value::Null),
@@ -98,7 +95,7 @@ pub(super) fn chain(view: &View<'_>) -> Result<String, Trouble> {
         // A fork is no fault of this file alone, but whoever reads only this word must not take it for intact.
         verdict: if is_split { Verdict::Faulty } else { report.verdict() },
         exit: view.exit,
-        form: report.form.map(form),
+        form: report.form.map(|of| if view.places.is_ledger() { "ledger" } else { form(of) }),
         chain_id: report.chain_id,
         name: &report.name,
         entries: report.entries,
@@ -107,6 +104,7 @@ pub(super) fn chain(view: &View<'_>) -> Result<String, Trouble> {
         faults: &report.faults,
         counts: report.counts.clone(),
         payloads: report.payloads,
+        places: view.places,
     };
     let mut map = answer.object();
     fill(&mut map, report);
@@ -151,38 +149,6 @@ fn form(form: Form) -> &'static str {
         Form::JsonLines => "json-lines",
         _ => "other",
     }
-}
-
-fn of_anchor(anchor: &Anchor, vouched: Option<u64>) -> Value {
-    let missing = ("missing", vouched.is_none().into());
-    let vouched = ("vouched", vouched.into());
-    match anchor {
-        Anchor::ChainId(id) => {
-            object([("kind", "chain-id".into()), ("id", id.to_string().into()), vouched, missing])
-        }
-        Anchor::Checkpoint(size, root) => object([
-            ("kind", "checkpoint".into()),
-            ("size", (*size).into()),
-            ("root", root.to_string().into()),
-            vouched,
-            missing,
-        ]),
-        Anchor::Key(id) => {
-            object([("kind", "key".into()), ("id", id.to_string().into()), vouched, missing])
-        }
-        other => object([("kind", other.to_string().into()), vouched, missing]),
-    }
-}
-
-fn of_fault(fault: &Fault) -> Value {
-    object([
-        ("code", fault.code.as_str().into()),
-        ("phase", fault.phase().to_string().into()),
-        ("place", fault.place.into()),
-        ("sequence", fault.sequence.into()),
-        ("expected", fault.expected.as_str().into()),
-        ("found", fault.found.as_str().into()),
-    ])
 }
 
 fn of_gaps(gaps: &Gaps) -> Value {
@@ -238,40 +204,4 @@ fn of_comparison(compared: &Compared) -> Value {
         ("result", result.into()),
         ("sequence", sequence),
     ])
-}
-
-/// The object on one line, in ASCII only: escaped, nothing from a file can act on a terminal, and no reader loses anything.
-pub(super) fn render(map: Map<String, Value>) -> Result<String, Trouble> {
-    let json = serde_json::to_string(&Value::Object(map)).map_err(|error| {
-        let what = format!("cannot write the answer as JSON: {error}");
-        Trouble::unreadable(what, "an answer that JSON can hold", "report this defect")
-    })?;
-    let mut out = String::with_capacity(json.len() + 1);
-    for c in json.chars() {
-        if matches!(c, ' '..='~') {
-            out.push(c);
-        } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                // Writing to a String cannot fail.
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-        }
-    }
-    out.push('\n');
-    Ok(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_not_ascii_is_escaped_and_survives() {
-        let hostile = "\u{1b}[2J \u{202e}\u{9b}\u{7f} \u{1f512} plain";
-        let map = Map::from_iter([("x".to_owned(), Value::from(hostile))]);
-        let line = render(map).unwrap();
-        assert!(line.trim_end().bytes().all(|b| (0x20..0x7f).contains(&b)), "{line}");
-        let back: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(back["x"], hostile);
-    }
 }

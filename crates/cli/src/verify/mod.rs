@@ -23,7 +23,11 @@ pub(crate) fn run(options: &Options) -> Result<u8, Trouble> {
     let held = Held::load(options)?;
     let input = Input::open(&options.file)?;
     match input.kind() {
-        Kind::Chain => chain::run(options, &held, input),
+        Kind::Chain => {
+            let is_ledger = input.places().is_ledger();
+            let held = if is_ledger { held.with_own(input.head()) } else { held };
+            chain::run(options, &held, input)
+        }
         kind => {
             if options.against.is_some() || options.resume || options.unique {
                 let what = "--against, --resume or --unique with a proof or a checkpoint";

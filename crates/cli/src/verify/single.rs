@@ -20,7 +20,8 @@ use serde_json::Value;
 
 use crate::args::Options;
 use crate::held::Held;
-use crate::input::Input;
+use crate::input::{Input, Places};
+use crate::json::render;
 use crate::out::{self, entries, safe};
 use crate::trouble::Trouble;
 use crate::verify::{self, json};
@@ -215,6 +216,7 @@ impl<'f> Finding<'f> {
             faults: &self.faults,
             counts,
             payloads: self.payloads(),
+            places: &Places::Bytes,
         };
         let mut map = answer.object();
         map.insert(
@@ -222,7 +224,7 @@ impl<'f> Finding<'f> {
             self.entry.as_ref().map(|written| written.fields.sequence).into(),
         );
         map.insert("beyond".to_owned(), Value::Null);
-        json::render(map)
+        render(map)
     }
 
     fn payloads(&self) -> Payloads {

@@ -1,13 +1,25 @@
-//! As much of JSON Schema as spec/sigchain-report.schema.json uses; a keyword that it does not know fails the test.
+//! As much of JSON Schema as the schemas in spec/ use; a keyword that it does not know fails the test.
 
 use serde_json::Value;
 
-const SCHEMA: &str = include_str!("../../../../spec/sigchain-report.schema.json");
+const BENCH: &str = include_str!("../../../../spec/sigchain-bench.schema.json");
+const OUTCOME: &str = include_str!("../../../../spec/sigchain-outcome.schema.json");
+const REPLAY: &str = include_str!("../../../../spec/sigchain-replay.schema.json");
+const REPORT: &str = include_str!("../../../../spec/sigchain-report.schema.json");
+const STATUS: &str = include_str!("../../../../spec/sigchain-status.schema.json");
 
-/// Checks an answer of `sigchain verify --json`.
+/// Checks the answer of a command with --json.
 #[track_caller]
-pub(crate) fn check(value: &Value) {
-    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+pub(crate) fn check(command: &str, value: &Value) {
+    let schema = match command {
+        "append" => OUTCOME,
+        "bench" => BENCH,
+        "replay" => REPLAY,
+        "status" => STATUS,
+        "verify" => REPORT,
+        other => panic!("the answer of {other} has no schema"),
+    };
+    let schema: Value = serde_json::from_str(schema).unwrap();
     if let Err(what) = matches(&schema, value, "$") {
         panic!("{what}: {value}");
     }
@@ -22,7 +34,7 @@ fn matches(schema: &Value, value: &Value, path: &str) -> Result<(), String> {
                 name => is(name, value),
             },
             "enum" => rule.as_array().unwrap().contains(value),
-            "minimum" => value.as_u64().is_none_or(|n| n >= rule.as_u64().unwrap()),
+            "minimum" => value.as_f64().is_none_or(|n| n >= rule.as_f64().unwrap()),
             "required" => value.as_object().is_none_or(|object| {
                 rule.as_array()
                     .unwrap()
@@ -63,6 +75,7 @@ fn is(name: &Value, value: &Value) -> bool {
         "boolean" => value.is_boolean(),
         "integer" => value.is_u64(),
         "null" => value.is_null(),
+        "number" => value.is_number(),
         "object" => value.is_object(),
         "string" => value.is_string(),
         other => panic!("a type that this checker does not know: {other}"),

@@ -5,6 +5,8 @@
 //! dalek's `verify` decide. Every signature is over a prefix that names the kind of object, so that one kind is
 //! never accepted as another.
 
+mod several;
+
 use std::fmt;
 use std::hint;
 use std::sync::Arc;

@@ -1,0 +1,119 @@
+//! Commands about a ledger on files: its making, appending to it, and what is taken out of it.
+
+mod append;
+mod draft;
+mod export;
+mod init;
+mod keys;
+mod line;
+mod lines;
+mod outcome;
+mod status;
+mod stop;
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use sigchain::directory::Directory;
+use sigchain::disk::{self, DiskError};
+use sigchain::error::{AppendError, OpenError};
+use sigchain::ledger::{Files, Ledger, Options};
+use sigchain::text;
+
+use crate::trouble::{BUSY, REFUSED, Trouble, UNCERTAIN, UNREADABLE};
+
+pub(crate) use crate::ledger::append::{Append, run as append};
+pub(crate) use crate::ledger::draft::Draft;
+pub(crate) use crate::ledger::export::{Export, checkpoint, run as export};
+pub(crate) use crate::ledger::init::{Init, run as init};
+pub(crate) use crate::ledger::status::run as status;
+
+/// How long a ledger is given to be closed. What is on its way then has had thousands of times the time that it needs.
+const CLOSING: Duration = Duration::from_secs(60);
+
+/// The files of a ledger, to read them up to what is durable. Somebody else may be writing.
+pub(crate) fn view(path: &Path) -> Result<Directory, Trouble> {
+    let directory = disk::open_to_read(path).and_then(Directory::view);
+    directory.map_err(|error| of_io(path, &error))
+}
+
+/// Opens it to append.
+fn open(path: &Path, wait: Duration) -> Result<Ledger, Trouble> {
+    let signers = keys::signers(path)?;
+    let options = Options::new().files(Files::new().wait(wait));
+    Ledger::open_at(path, signers, options).map_err(|error| of_open(path, &error))
+}
+
+/// Closes it. That it could not be closed cleanly is no loss: whatever has a receipt is durable, and whoever opens it next looks at
+/// its end. The exit code says whether anything is in doubt.
+fn close(ledger: &Ledger) -> u8 {
+    match ledger.close(CLOSING) {
+        Ok(_) => 0,
+        Err(error) => {
+            tell(&text::printable(&error.to_string()));
+            if error.in_doubt.is_empty() { 0 } else { UNCERTAIN }
+        }
+    }
+}
+
+/// Says something to people; programs read standard output. If even standard error is gone, the exit code still says the rest.
+fn tell(what: &str) {
+    let _ = io::stderr().lock().write_all(format!("{what}\n").as_bytes());
+}
+
+/// Why the files of a ledger cannot be used.
+fn of_io(path: &Path, error: &io::Error) -> Trouble {
+    let code = disk::code_of(error);
+    let exit = if code == "LEDGER_BUSY" { BUSY } else { UNREADABLE };
+    let (what, next) = match DiskError::of(error) {
+        Some(refused) => {
+            let text = refused.to_string();
+            let what = text.strip_suffix(refused.advice()).unwrap_or(&text);
+            (what.trim_end_matches("; ").to_owned(), refused.advice())
+        }
+        None => (format!("\"{}\": {error}", path.display()), "check the name and your rights"),
+    };
+    Trouble::of_ledger(exit, format!("{code}: {what}"), "a ledger that can be opened", next)
+}
+
+/// Why a ledger could not be created or opened.
+fn of_open(path: &Path, error: &OpenError) -> Trouble {
+    const SOUND: &str = "a ledger that ends as a crash would leave it";
+    const LOOK: &str = "nothing was changed: sigchain verify LEDGER, and see what happened to it";
+    match error {
+        OpenError::Io(error) => of_io(path, error),
+        OpenError::Append(error) => of_append(error),
+        OpenError::Stopped { code, what } => {
+            Trouble::of_ledger(REFUSED, format!("{code}: {what}"), SOUND, LOOK)
+        }
+        OpenError::Faulty { sequence, misfit } => {
+            let what = format!("entry {sequence} does not verify: {misfit}");
+            Trouble::of_ledger(REFUSED, what, "a ledger without faults", LOOK)
+        }
+        OpenError::Store { expected, found } => {
+            Trouble::of_ledger(UNREADABLE, format!("found {found}"), expected, LOOK)
+        }
+        other => Trouble::of_ledger(REFUSED, other.to_string(), SOUND, LOOK),
+    }
+}
+
+/// Why an event was not recorded, or nobody knows whether it was.
+fn of_append(error: &AppendError) -> Trouble {
+    match error {
+        AppendError::Refused(refusal) => {
+            let text = refusal.to_string();
+            let aside = format!(" ({}: {})", refusal.code(), refusal.advice());
+            let what = text.strip_suffix(&aside).unwrap_or(&text);
+            let what = format!("not recorded: {}: {what}", refusal.code());
+            Trouble::of_ledger(REFUSED, what, "an event that can be recorded", refusal.advice())
+        }
+        AppendError::Uncertain { event_id, what, .. } => {
+            let what = format!("it is not known whether event {event_id} is recorded: {what}");
+            let next = format!(
+                "sigchain show LEDGER {event_id}, or append it again with --event-id {event_id}"
+            );
+            Trouble::of_ledger(UNCERTAIN, what, "a write and a sync that succeed", &next)
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! `sigchain status`: how a ledger stands, as its files say. Nothing is verified, so that it is quick however long the chain is.
+
+use std::fmt::{self, Write as _};
+use std::io;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use sigchain::checkpoint::Seal;
+use sigchain::directory::{Directory, Writing};
+use sigchain::frame::Written;
+use sigchain::store::{Frames, Store as _};
+use sigchain::text;
+
+use crate::ledger::keys::{self, Enrolled};
+use crate::ledger::{of_io, view};
+use crate::out::{self, entries, grouped, plural, safe};
+use crate::trouble::Trouble;
+
+/// Segments that are listed.
+const SEGMENTS_SHOWN: usize = 10;
+
+/// What is said of a ledger.
+struct Status {
+    directory: Directory,
+    enrolled: Enrolled,
+    /// Ids of the keys that this user has.
+    at_hand: Vec<String>,
+    head: Option<Written<'static>>,
+    seal: Option<Seal>,
+    /// Number, bytes that belong to the chain, and bytes of the file.
+    segments: Vec<(u64, u64, u64)>,
+}
+
+pub(crate) fn run(path: &Path, json: bool) -> Result<u8, Trouble> {
+    let status = Status::read(path)?;
+    let mut said = String::new();
+    if json {
+        said = out::ascii(&status.json().to_string()) + "\n";
+    } else {
+        status.write(&mut said).map_err(|_| {
+            Trouble::unreadable("cannot write the answer", "memory for it", "report this defect")
+        })?;
+    }
+    out::print(&said).map(|()| 0)
+}
+
+impl Status {
+    fn read(path: &Path) -> Result<Self, Trouble> {
+        let directory = view(path)?;
+        let failed = |error: io::Error| of_io(path, &error);
+        let enrolled = Enrolled::read(&directory).map_err(failed)?;
+        let head = head(&directory).map_err(failed)?;
+        let seal = directory.last_seal().map_err(failed)?;
+        let segments = directory.segments().map_err(failed)?;
+        // Whoever only reads has no keys, and maybe no home: that is no trouble.
+        let at_hand = keys::at_hand().unwrap_or_default();
+        let at_hand = at_hand.iter().map(ToString::to_string).collect();
+        Ok(Self { directory, enrolled, at_hand, head, seal, segments })
+    }
+
+    /// Bytes that lie behind what counts of segments that were ended, and behind the durable end of the last one.
+    fn aside(&self) -> (u64, u64) {
+        let behind = |(_, accepted, length): &(u64, u64, u64)| length.saturating_sub(*accepted);
+        let Some((last, before)) = self.segments.split_last() else { return (0, 0) };
+        (before.iter().map(behind).sum(), behind(last))
+    }
+
+    fn write(&self, text: &mut String) -> fmt::Result {
+        let directory = &self.directory;
+        let (name, chain) = (safe(&self.enrolled.name), directory.chain_id());
+        writeln!(text, "{} of {name}, chain {chain}", entries(directory.entries()))?;
+        if let Some(head) = &self.head {
+            let (fields, digest) = (&head.fields, head.entry(&chain).digest());
+            writeln!(text, "  head     entry {}, {}", fields.sequence, fields.system_time)?;
+            writeln!(text, "           digest {digest}")?;
+        }
+        for (id, (role, until)) in &self.enrolled.keys {
+            let place = if self.at_hand.contains(&id.to_string()) { "at hand" } else { "not here" };
+            let state = until.map_or(place.to_owned(), |at| format!("ended by entry {at}"));
+            writeln!(text, "  key      {id} ({role}), {state}")?;
+        }
+        match self.enrolled.operators {
+            0 => writeln!(text, "  AT RISK  no operator: a stolen key cannot be revoked")?,
+            n => writeln!(
+                text,
+                "  keys can be revoked by {}",
+                plural(n.try_into().unwrap_or(0), "operator")
+            )?,
+        }
+        match &self.seal {
+            Some(seal) => writeln!(
+                text,
+                "  sealed   at {} by key {}{}",
+                entries(seal.state.size),
+                seal.signer,
+                if seal.state.size == directory.entries() { ": closed cleanly" } else { "" }
+            )?,
+            None => writeln!(text, "  sealed   not yet: it was never closed")?,
+        }
+        match directory.writing() {
+            Some(Writing { host, boot, key, process }) => writeln!(
+                text,
+                "  written  last by process {process}, key {key}\n           host {}, boot {}",
+                text::hex(&host),
+                text::hex(&boot)
+            )?,
+            None => writeln!(text, "  written  by whom is not recorded")?,
+        }
+        self.files(text)?;
+        writeln!(text, "nothing of this was verified: sigchain verify LEDGER")
+    }
+
+    fn files(&self, text: &mut String) -> fmt::Result {
+        let total: u64 = self.segments.iter().map(|(_, bytes, _)| *bytes).sum();
+        let count = u64::try_from(self.segments.len()).unwrap_or(u64::MAX);
+        writeln!(text, "  files    {}, {}", plural(count, "segment"), plural(total, "byte"))?;
+        let skipped = self.segments.len().saturating_sub(SEGMENTS_SHOWN);
+        if skipped > 0 {
+            writeln!(text, "           {skipped} not listed: --json lists all")?;
+        }
+        for (number, bytes, _) in self.segments.iter().skip(skipped) {
+            writeln!(text, "           segment {number}: {}", plural(*bytes, "byte"))?;
+        }
+        let (aside, behind) = self.aside();
+        if aside > 0 {
+            writeln!(text, "           {} set aside behind accepted ends", grouped(aside))?;
+        }
+        if behind > 0 {
+            let what = "behind the durable end: on their way, or left by a crash";
+            writeln!(text, "           {} {what}", grouped(behind))?;
+        }
+        Ok(())
+    }
+
+    fn json(&self) -> Value {
+        let chain = self.directory.chain_id();
+        let (aside, behind) = self.aside();
+        let keys = self.enrolled.keys.iter().map(|(id, (role, until))| {
+            let id = id.to_string();
+            let is_at_hand = self.at_hand.contains(&id);
+            json!({ "at_hand": is_at_hand, "ended_by": until, "id": id, "role": role.to_string() })
+        });
+        let head = self.head.as_ref().map(|head| {
+            let fields = &head.fields;
+            json!({
+                "digest": head.entry(&chain).digest().to_string(),
+                "event_id": fields.event_id.to_string(),
+                "sequence": fields.sequence,
+                "stamp": fields.system_time.hex(),
+                "time": fields.system_time.to_string(),
+            })
+        });
+        let seal = self.seal.as_ref().map(|seal| {
+            let (state, signer) = (&seal.state, seal.signer.to_string());
+            json!({ "epoch": state.epoch, "quarantined": state.quarantined, "signer": signer, "size": state.size })
+        });
+        let writer = self.directory.writing().map(|by| {
+            let (host, boot) = (text::hex(&by.host), text::hex(&by.boot));
+            json!({ "boot": boot, "host": host, "key": by.key.to_string(), "process": by.process })
+        });
+        let segments = self.segments.iter().map(
+            |(number, bytes, file)| json!({ "bytes": bytes, "file_bytes": file, "number": number }),
+        );
+        json!({
+            "behind": behind,
+            "chain_id": chain.to_string(),
+            "entries": self.directory.entries(),
+            "head": head,
+            "keys": keys.collect::<Vec<_>>(),
+            "name": self.enrolled.name,
+            "operators": self.enrolled.operators,
+            "seal": seal,
+            "segments": segments.collect::<Vec<_>>(),
+            "set_aside": aside,
+            "writer": writer,
+        })
+    }
+}
+
+/// The last durable entry.
+fn head(directory: &Directory) -> io::Result<Option<Written<'static>>> {
+    let Some(last) = directory.entries().checked_sub(1) else { return Ok(None) };
+    let mut block = Frames::new();
+    directory.read(last, 1, &mut block)?;
+    let parse = |error: sigchain::codec::DecodeError| {
+        io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+    };
+    let mut frames = block.iter().map(|frame| Written::parse(frame.left, frame.body));
+    frames.next().transpose().map(|found| found.map(Written::into_owned)).map_err(parse)
+}

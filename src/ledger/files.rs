@@ -1,0 +1,624 @@
+//! A ledger on files: how it is created, and how one is opened that was left in whatever way.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::anchor::Anchors;
+use crate::checkpoint::Seal;
+use crate::clock::Clock;
+use crate::codec::{Reader, Writer, len_u64};
+use crate::digest::Digest;
+use crate::directory::{Directory, Ending, Limits, Met, Piece, Place, Sealed, Writing};
+use crate::disk::{self, Folder, Lenience};
+use crate::error::{OpenError, Refusal};
+use crate::frame::Kind;
+use crate::key::Role;
+use crate::ledger::Ledger;
+use crate::ledger::anchoring::{Fence, Keeper, Known, Unanchored, Where, check_place, place_of};
+use crate::ledger::call::{Note, opens_here};
+use crate::ledger::genesis::Genesis;
+use crate::ledger::observe;
+use crate::ledger::opening::{Opening, listed};
+use crate::ledger::options::Options;
+use crate::ledger::shared::Shared;
+use crate::ledger::state::State;
+use crate::recovery::{Decision, Stated, Tail, decide};
+use crate::signer::Signer;
+use crate::sync::spawn;
+
+/// What a ledger on files does beside what every ledger does. The defaults are right for most.
+#[derive(Clone, Debug)]
+pub struct Files {
+    limits: Limits,
+    wait: Duration,
+    lenience: Lenience,
+    anchors: Where,
+    fence: Fence,
+    exposed: u64,
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            wait: Duration::ZERO,
+            lenience: Lenience::default(),
+            anchors: Where::default(),
+            fence: Fence::default(),
+            exposed: 100_000,
+        }
+    }
+}
+
+impl Files {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// When a segment ends: at 64 MiB or after a day unless said otherwise.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// How long to wait for another writer to let go; not at all unless said otherwise. Where one process takes over from another, as
+    /// in a deployment, half a minute is right.
+    #[must_use]
+    pub fn wait(self, wait: Duration) -> Self {
+        Self { wait, ..self }
+    }
+
+    /// Where to anchor, instead of the user's home for sigchain ([`crate::anchor::Local::in_home`]); nowhere, if there are none: then
+    /// nobody sees that the end of the ledger was cut, or that all of it was set back.
+    #[must_use]
+    pub fn anchors(self, anchors: Vec<Arc<dyn Anchors>>) -> Self {
+        Self { anchors: Where::These(anchors), ..self }
+    }
+
+    /// When to anchor: after 10,000 entries or ten seconds unless said otherwise.
+    #[must_use]
+    pub fn fence(self, fence: Fence) -> Self {
+        Self { fence, ..self }
+    }
+
+    /// Entries that may be durable and at no anchor yet, 100,000 unless said otherwise: what somebody could take away unseen. Beyond that
+    /// appends wait for the anchor, or are refused if it fails.
+    #[must_use]
+    pub fn exposed(self, most: u64) -> Self {
+        Self { exposed: most, ..self }
+    }
+
+    /// What to put up with of a file system.
+    #[must_use]
+    pub fn lenience(self, lenience: Lenience) -> Self {
+        Self { lenience, ..self }
+    }
+}
+
+/// Who signs for a ledger that is opened.
+#[derive(Clone, Debug)]
+pub struct Signers {
+    pub(super) entries: Arc<dyn Signer>,
+    pub(super) checkpoints: Arc<dyn Signer>,
+}
+
+impl Signers {
+    /// Signers of entries, and of checkpoints and seals.
+    pub fn new(entries: impl Signer + 'static, checkpoints: impl Signer + 'static) -> Self {
+        Self { entries: Arc::new(entries), checkpoints: Arc::new(checkpoints) }
+    }
+}
+
+impl Ledger {
+    /// A new chain in a directory that is not there yet, or is empty. Refused where the anchors know that another chain was.
+    pub fn create_at(path: &Path, genesis: Genesis, options: Options) -> Result<Self, OpenError> {
+        let sinks = options.files.anchors.sinks(options.files.lenience)?;
+        let place = place_of(path)?;
+        check_place(&sinks, &place)?;
+        let folder = disk::create(path, options.files.lenience)?;
+        Self::create_over(folder, genesis, options, sinks, Some(&place))
+    }
+
+    /// As [`Ledger::create_at`], in a folder that was opened.
+    pub fn create_in(
+        folder: Arc<dyn Folder>,
+        genesis: Genesis,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let sinks = options.files.anchors.sinks(options.files.lenience)?;
+        Self::create_over(folder, genesis, options, sinks, None)
+    }
+
+    fn create_over(
+        folder: Arc<dyn Folder>,
+        genesis: Genesis,
+        options: Options,
+        sinks: Vec<Arc<dyn Anchors>>,
+        place: Option<&str>,
+    ) -> Result<Self, OpenError> {
+        if genesis.checkpoints.is_none() {
+            let (expected, found) = ("a signer of checkpoints, for seals", "none".to_owned());
+            return Err(OpenError::Store { expected, found });
+        }
+        let Files { limits, wait, fence, exposed, .. } = options.files.clone();
+        let directory = Arc::new(Directory::create(folder, limits, wait)?);
+        directory.announce(writing(&*genesis.signer), 0);
+        let ledger = Self::create_with(directory, genesis, options, |chain| {
+            for sink in place.map(|_| &sinks).into_iter().flatten() {
+                sink.remember(place.unwrap_or_default(), &chain.id(), chain.name())?;
+            }
+            Ok(Known::ask(sinks, &chain.id())?.keep(fence, exposed))
+        })?;
+        ledger.keep()?;
+        Ok(ledger)
+    }
+
+    /// Opens the ledger in a directory. What its end looks like, and what the anchors know, decides how it goes on; see
+    /// `spec/files.md`.
+    pub fn open_at(path: &Path, signers: Signers, options: Options) -> Result<Self, OpenError> {
+        let folder = disk::open(path, options.files.lenience)?;
+        Self::open_in(folder, signers, options)
+    }
+
+    /// As [`Ledger::open_at`], in a folder that was opened.
+    pub fn open_in(
+        folder: Arc<dyn Folder>,
+        signers: Signers,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        opens_here();
+        let Files { limits, wait, ref anchors, lenience, fence, exposed } = options.files;
+        let sinks = anchors.sinks(lenience)?;
+        let directory = Arc::new(Directory::open(folder, limits, wait)?);
+        let known = Known::ask(sinks, &directory.chain_id())?;
+        let found = Found::read(&directory, &known.sizes())?;
+        let anchored = known.judge(found.whole.size, &found.roots);
+        let decision = decide(found.stated, found.tail, anchored);
+        if let Some((code, what)) = found.stopped(decision, &known) {
+            observe::stopped(code, &what);
+            return Err(OpenError::Stopped { code, what });
+        }
+        observe::opened(found.whole.size, found.tail.name(), decision.name());
+        let ledger =
+            found.go_on(directory, decision, signers, known.keep(fence, exposed), options)?;
+        ledger.keep()?;
+        Ok(ledger)
+    }
+
+    /// Anchors what is there, and starts the thread that does so from now on, and makes indexes.
+    fn keep(&self) -> Result<(), OpenError> {
+        let shared = self.shared();
+        if let Err(Unanchored::Fenced(what) | Unanchored::Failed(what)) = shared.anchor() {
+            return Err(OpenError::Stopped { code: "ANCHOR_FAILED", what });
+        }
+        let (keeper, shared) = (Arc::clone(&shared.keeper), Arc::downgrade(shared));
+        spawn("sigchain-keeper", move || Shared::keep(&keeper, &shared))?;
+        Ok(())
+    }
+}
+
+/// What is known of a place between two groups.
+#[derive(Clone, Debug)]
+struct Mark {
+    place: Place,
+    size: u64,
+    head: Digest,
+}
+
+/// What was found of a ledger's files.
+struct Found {
+    opening: Opening,
+    stated: Stated,
+    tail: Tail,
+    /// Behind the last whole batch or seal.
+    whole: Mark,
+    /// Up to where all is durable for sure.
+    sure: Mark,
+    /// Where the last seal is, if it covers all entries.
+    seal: Option<u64>,
+    /// What was signed, does not belong to the chain, and is not listed yet.
+    dropped: Vec<(u64, Digest)>,
+    /// Whether a segment that was being made has entries that may not be durable elsewhere.
+    is_in_next: bool,
+    /// Bytes behind the end.
+    torn: u64,
+    /// What is wrong with the first frame that does not belong.
+    fault: Option<String>,
+    /// Roots of the tree at the sizes that were asked for.
+    roots: Vec<(u64, Digest)>,
+}
+
+/// What of the frames one walk finds out.
+struct Reading {
+    opening: Opening,
+    wanted: Vec<u64>,
+    roots: Vec<(u64, Digest)>,
+    whole: Mark,
+    marks: Vec<Mark>,
+    seal: Option<u64>,
+    /// Whether a seal covers all entries, be it in this segment or the one before.
+    is_sealed: bool,
+    fault: Option<String>,
+}
+
+impl Found {
+    /// Reads the end of the files, from the last seal on that stands before all of these sizes, and notes the roots at them.
+    fn read(directory: &Directory, sizes: &[u64]) -> Result<Self, OpenError> {
+        let pieces = directory.pieces();
+        let most = sizes.first().copied().unwrap_or(u64::MAX);
+        let mut reading = match Reading::behind_seal(directory, &pieces, most)? {
+            Some(reading) => reading,
+            // Without a seal that can be believed all of it has to be read.
+            None => Reading::from_start(&pieces),
+        };
+        reading.wanted = sizes.to_vec();
+        reading.note_root();
+        let from = reading.whole.place;
+        let ending = directory.walk(from, &mut |met| {
+            let here = Mark { place: met.at, ..reading.here() };
+            if reading.marks.last().is_none_or(|mark| mark.place.piece < met.at.piece)
+                || met.is_marked
+            {
+                reading.marks.push(here);
+            }
+            if let Err(what) = reading.take(met) {
+                reading.fault = Some(what);
+                return Ok(false);
+            }
+            reading.note_root();
+            if reading.opening.open.is_empty() {
+                reading.whole = Mark { place: met.end, ..reading.here() };
+            }
+            Ok(true)
+        })?;
+        reading.end(directory, &pieces, &ending)
+    }
+
+    /// Does what was decided, and gives the ledger.
+    fn go_on(
+        mut self,
+        directory: Arc<Directory>,
+        decision: Decision,
+        signers: Signers,
+        keeper: Keeper,
+        options: Options,
+    ) -> Result<Ledger, OpenError> {
+        let Some(chain) = self.opening.chain.take() else {
+            let what = "entry 0 is not there, or damaged".to_owned();
+            return Err(OpenError::Stopped { code: "LEDGER_DAMAGED", what });
+        };
+        let head = chain.head().ok_or(Refusal::Closed)?;
+        let tree = std::mem::take(&mut self.opening.tree);
+        let (clock, marks) =
+            Clock::open(Some(head.stamp), &*options.time).map_err(Refusal::Clock)?;
+        let mut state = State::new(chain, (head, tree), signers.entries, clock, marks);
+        state.checkpoints = Some(Arc::clone(&signers.checkpoints));
+        state.may_sign_checkpoints(&signers.checkpoints.id())?;
+        let record = directory.record();
+        let now = writing(&*state.signer);
+        let is_clean = decision == Decision::GoOn && self.tail == Tail::Sealed;
+        state.epoch = record.epoch;
+        if self.tail == Tail::Sealed {
+            state.sealed_size = self.whole.size;
+        }
+        if let Some(cause) = cause(is_clean, record.writing.as_ref(), &now) {
+            state.epoch = record.epoch.saturating_add(1);
+            state.note(self.note(&state, cause, &now));
+        }
+        state.list_torn(std::mem::take(&mut self.dropped));
+        if self.is_in_next {
+            directory.set_aside()?;
+        }
+        directory.announce(now, state.epoch);
+        let authority = std::mem::take(&mut self.opening.authority);
+        match decision {
+            Decision::GoOn => {
+                let Mark { place, size, head } = self.whole;
+                directory.accept(place, size, head, authority);
+                directory.go_on(self.seal);
+            }
+            _ => self.renew(&directory, authority)?,
+        }
+        Ok(Ledger::over(state, Box::new(directory), keeper, options))
+    }
+
+    /// Begins a segment with what may not be durable where it is.
+    fn renew(&self, directory: &Directory, authority: Vec<u64>) -> Result<(), OpenError> {
+        let frames = directory.bytes(self.sure.place, self.whole.place)?;
+        let before =
+            authority.iter().copied().filter(|sequence| *sequence < self.sure.size).collect();
+        let sure = &self.sure;
+        directory.accept(sure.place, sure.size, sure.head, before);
+        let whole = (self.whole.size, self.whole.head);
+        directory.renew(&frames, whole, authority).map_err(|error| OpenError::Store {
+            expected: "a directory that a segment can be begun in",
+            found: error.to_string(),
+        })
+    }
+
+    fn stopped(&self, decision: Decision, known: &Known) -> Option<(&'static str, String)> {
+        let Place { at, .. } = self.whole.place;
+        let (code, what) = match decision {
+            Decision::GoOn | Decision::Renew | Decision::Mend => return None,
+            Decision::StopDamaged => (
+                "LEDGER_DAMAGED",
+                format!("entries that were durable are damaged, from byte {at} on"),
+            ),
+            Decision::StopCut => (
+                "LEDGER_CUT",
+                format!("entries that were durable are gone; {} are left", self.whole.size),
+            ),
+            Decision::StopForeign => {
+                let fault = self.fault.clone().unwrap_or_default();
+                ("LEDGER_FOREIGN", format!("byte {at}: {fault}"))
+            }
+            Decision::StopBehind => {
+                let (found, known) = (self.whole.size, known.words());
+                (
+                    "LEDGER_BEHIND",
+                    format!(
+                        "{found} entries are here, and the anchor knows {known}: the files were set back, or cut"
+                    ),
+                )
+            }
+            Decision::StopBeside => {
+                let known = known.words();
+                (
+                    "LEDGER_BESIDE",
+                    format!(
+                        "the anchor knows {known}, and others than are here: this is another branch"
+                    ),
+                )
+            }
+        };
+        Some((code, what))
+    }
+
+    /// The record that another writer begins.
+    fn note(&self, state: &State, cause: &str, now: &Writing) -> Note {
+        let mut w = Writer::new();
+        w.map(7).text("boot").bytes(&now.boot).text("host").bytes(&now.host);
+        w.text("torn").uint(self.torn).text("cause").text(cause);
+        w.text("epoch").uint(state.epoch).text("dropped").uint(len_u64(self.dropped.len()));
+        w.text("process").uint(u64::from(now.process));
+        Note { event_type: "epoch.begun".to_owned(), map: w.into_bytes() }
+    }
+}
+
+impl Reading {
+    fn from_start(pieces: &[Arc<Piece>]) -> Self {
+        let at = pieces.first().map_or(0, |piece| piece.start);
+        let start = Mark { place: Place { piece: 0, at }, size: 0, head: Digest::ZERO };
+        let (opening, whole) = (Opening::default(), start.clone());
+        Self::at(opening, whole, start, None)
+    }
+
+    /// Behind the last seal over at most `most` entries, if what it says can be believed without reading what it covers.
+    fn behind_seal(
+        directory: &Directory,
+        pieces: &[Arc<Piece>],
+        most: u64,
+    ) -> Result<Option<Self>, OpenError> {
+        let Some(Sealed { seal, at, end }) = directory.seal_before(most)? else { return Ok(None) };
+        let authority = pieces.get(at.piece).and_then(|piece| piece.beginning.authority.clone());
+        let Some(authority) = authority else { return Ok(None) };
+        let before = directory.authority_entries(&authority)?;
+        let opening = Opening::behind(&seal, &before).or_else(|| {
+            // The keys have changed since the segment began.
+            let within = directory.authority_within(at, &before).ok()?;
+            Opening::behind(&seal, &within)
+        });
+        let Some(opening) = opening else { return Ok(None) };
+        let (size, head) = (seal.state.size, seal.state.head);
+        let whole = Mark { place: end, size, head };
+        // A seal is a group by itself: before it all is durable.
+        let mark = Mark { place: at, size, head };
+        Ok(Some(Self::at(opening, whole, mark, Some(at.at))))
+    }
+
+    fn at(opening: Opening, whole: Mark, mark: Mark, seal: Option<u64>) -> Self {
+        let (wanted, roots, is_sealed) = (Vec::new(), Vec::new(), seal.is_some());
+        let marks = vec![mark];
+        Self { opening, wanted, roots, whole, marks, seal, is_sealed, fault: None }
+    }
+
+    /// Notes the root here, if it is wanted.
+    fn note_root(&mut self) {
+        let tree = &self.opening.tree;
+        if self.wanted.contains(&tree.size())
+            && self.roots.last().is_none_or(|(at, _)| *at < tree.size())
+        {
+            self.roots.push((tree.size(), tree.root()));
+        }
+    }
+
+    fn here(&self) -> Mark {
+        let head = self.opening.head().map_or(Digest::ZERO, |head| head.digest);
+        Mark { place: self.whole.place, size: self.opening.next(), head }
+    }
+
+    /// Goes over to a segment that has no batch yet that is whole. All that it was begun with is durable.
+    fn enter(&mut self, pieces: &[Arc<Piece>], number: usize) {
+        let Some(piece) = pieces.get(number) else { return };
+        let place = Place { piece: number, at: piece.start };
+        let here = Mark { place, ..self.here() };
+        let before = pieces.get(self.whole.place.piece);
+        if (piece.beginning.first, piece.beginning.prior) != (here.size, here.head) {
+            let what = "the segment begins with another entry, or behind another, than the one before ends with";
+            self.fault = Some(what.to_owned());
+        } else if before.is_none_or(|before| before.end != Some(self.whole.place.at)) {
+            self.fault = Some("a batch goes on beyond the end of its segment".to_owned());
+        }
+        self.marks.push(here.clone());
+        self.whole = here;
+        self.seal = None;
+    }
+
+    fn take(&mut self, met: &Met<'_>) -> Result<(), String> {
+        if let Some(what) = self.fault.take() {
+            return Err(what);
+        }
+        self.is_sealed = met.kind == Kind::Seal;
+        if met.kind == Kind::Entry {
+            self.seal = None;
+            return self.opening.take(met.left, met.body).map_err(|error| error.to_string());
+        }
+        self.seal = Some(met.at.at);
+        self.take_seal(met.body).map_err(str::to_owned)
+    }
+
+    /// Whether a seal says what the entries before it say.
+    fn take_seal(&self, body: &[u8]) -> Result<(), &'static str> {
+        let r = &mut Reader::new(body);
+        let seal = Seal::parse(r).map_err(|_| "a seal that cannot be read")?;
+        r.finish().map_err(|_| "a seal that cannot be read")?;
+        let Some(chain) = self.opening.chain.as_ref().filter(|_| self.opening.open.is_empty())
+        else {
+            return Err("a seal within a batch, or before entry 0");
+        };
+        let head = self.opening.head().ok_or("a seal before entry 0")?;
+        let said = (seal.state.size, seal.state.head, seal.state.stamp, seal.state.keyring);
+        if said != (self.opening.next(), head.digest, head.stamp, chain.keyring().digest()) {
+            return Err("a seal that says other than the entries before it");
+        }
+        let key = chain.keyring().get(&seal.signer).filter(|key| key.role == Role::Checkpoint);
+        match key {
+            Some(key) if seal.is_signed_by(&key.public, &chain.id()) => Ok(()),
+            _ => Err("a seal that no checkpoint key of this chain has signed"),
+        }
+    }
+
+    /// What the chain lists as abandoned, as far as segments say where that is.
+    fn listed(
+        &self,
+        directory: &Directory,
+        pieces: &[Arc<Piece>],
+    ) -> Result<BTreeSet<(u64, Digest)>, OpenError> {
+        let place = self.whole.place;
+        let sequences = pieces.get(place.piece).and_then(|piece| piece.beginning.authority.clone());
+        let before = directory.authority_entries(&sequences.unwrap_or_default())?;
+        let entries = directory.authority_within(place, &before)?;
+        Ok(entries.iter().flat_map(|(left, body)| listed(*left, body)).collect())
+    }
+
+    /// Up to where all is durable for sure.
+    fn sure(&mut self, directory: &Directory, stated: Stated) -> Mark {
+        let record = directory.record();
+        let mut sure = self.marks.pop().unwrap_or_else(|| self.whole.clone());
+        // A group that was torn begins with a mark behind the last whole one.
+        while sure.place > self.whole.place {
+            sure = self.marks.pop().unwrap_or_else(|| self.whole.clone());
+        }
+        let by_record = Mark {
+            place: Place { at: record.length, ..self.whole.place },
+            size: record.size,
+            head: record.head,
+        };
+        if stated == Stated::Less
+            && directory.is_last(record.ordinal)
+            && by_record.place > sure.place
+        {
+            return by_record;
+        }
+        sure
+    }
+
+    /// What stands at the end.
+    fn end(
+        mut self,
+        directory: &Directory,
+        pieces: &[Arc<Piece>],
+        ending: &Ending,
+    ) -> Result<Found, OpenError> {
+        let mut dropped = self.opening.drop_open();
+        let was_open = !dropped.is_empty();
+        if self.fault.is_none() && self.whole.place.piece < ending.at.piece {
+            self.enter(pieces, ending.at.piece);
+        }
+        let tail = if self.fault.is_some() {
+            Tail::Foreign
+        } else if ending.damage.is_some() {
+            // What a later segment counts was durable when that was begun.
+            let mut was_durable = pieces.len() > ending.at.piece.saturating_add(1);
+            directory.search(ending.at, &mut |at, remains| {
+                if let Some(stray) = self.opening.stray(remains) {
+                    was_durable |= remains.is_marked && at > ending.at.at;
+                    dropped.push(stray);
+                }
+            })?;
+            if was_durable { Tail::Damaged } else { Tail::Torn }
+        } else if was_open {
+            Tail::Open
+        } else if self.is_sealed {
+            Tail::Sealed
+        } else {
+            Tail::Whole
+        };
+        let length = directory.length(self.whole.place)?;
+        let torn = length.saturating_sub(self.whole.place.at);
+        let stated = directory.stated(self.whole.place, torn == 0);
+        let sure = self.sure(directory, stated);
+        let mut is_in_next = false;
+        directory.search_aside(self.opening.next(), &mut |is_next, remains| {
+            // What else is there of it may be in the page cache only.
+            is_in_next |= is_next && remains.fields.sequence >= sure.size;
+            dropped.extend(self.opening.stray(remains));
+        })?;
+        if !dropped.is_empty() {
+            let listed = self.listed(directory, pieces)?;
+            dropped.retain(|entry| !listed.contains(entry));
+            dropped.sort_unstable();
+            dropped.dedup();
+        }
+        let Self { opening, whole, seal, fault, roots, .. } = self;
+        Ok(Found {
+            opening,
+            stated,
+            tail,
+            whole,
+            sure,
+            seal,
+            dropped,
+            is_in_next,
+            torn,
+            fault,
+            roots,
+        })
+    }
+}
+
+/// Why this is another writer than the last, if it is.
+fn cause(is_clean: bool, before: Option<&Writing>, now: &Writing) -> Option<&'static str> {
+    let Some(before) = before else { return Some("unknown") };
+    if !is_clean {
+        return Some("unclean");
+    }
+    if before.host != now.host {
+        return Some("host");
+    }
+    if before.boot != now.boot {
+        return Some("boot");
+    }
+    (before.key != now.key).then_some("key")
+}
+
+/// Who this process is.
+fn writing(signer: &dyn Signer) -> Writing {
+    let of = |path: &str| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let digest = Digest::of(&[b"sigchain1/host\0", text.trim().as_bytes()]);
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(digest.as_bytes().split_at(16).0);
+        bytes
+    };
+    Writing {
+        // Hashed: the id of a machine is nobody's business, only whether it is another.
+        host: of("/etc/machine-id"),
+        boot: of("/proc/sys/kernel/random/boot_id"),
+        key: signer.id(),
+        process: std::process::id(),
+    }
+}
