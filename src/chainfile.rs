@@ -11,6 +11,8 @@ use crate::checkpoint::{Checkpoint, Seal};
 use crate::codec::{DecodeError, len_u64};
 use crate::digest::Digest;
 use crate::entry::Entry;
+#[cfg(feature = "std")]
+use crate::entry::Fields;
 use crate::fault::{Code, Fault, Misfit};
 use crate::frame::{
     self, Attachment, BODY_MAX, Frame, Gap, Kind, Summary, Trailer, VERSION, Written,
@@ -90,9 +92,26 @@ impl Block {
         (raw.crc == Some(crc32fast::hash(body))).then(|| frame::stated_version(body)).flatten()
     }
 
+    /// The body of one of its frames, if it is what was written, as far as the form of the file can tell.
+    pub(crate) fn body(&self, raw: &RawFrame) -> Result<&[u8], Misfit> {
+        let body = self.bytes.get(raw.body.clone()).unwrap_or_default();
+        let Some(crc) = raw.crc else { return Ok(body) };
+        let found = crc32fast::hash(body);
+        if found != crc {
+            let expected = format!("a body with CRC {crc:08x}");
+            return Err(Misfit::new(Code::FrameBody, expected, format!("{found:08x}")));
+        }
+        Ok(body)
+    }
+
+    /// The fields of an entry, if they can be had without its payload: not of a line, and not if they are malformed.
+    #[cfg(feature = "std")]
+    pub(crate) fn fields(&self, raw: &RawFrame) -> Result<Option<Fields<'_>>, Misfit> {
+        if raw.crc.is_none() { Ok(None) } else { Ok(frame::fields(self.body(raw)?).ok()) }
+    }
+
     /// The content of one of its frames.
     pub fn parse(&self, raw: &RawFrame) -> Result<Frame<'_>, Misfit> {
-        let body = self.bytes.get(raw.body.clone()).unwrap_or_default();
         let Some(kind) = raw.kind else {
             return Err(Misfit::new(Code::FrameMalformed, "a kind of frame", "another name"));
         };
@@ -101,11 +120,9 @@ impl Block {
                 if kind == Kind::Entry { Code::EntryMalformed } else { Code::FrameMalformed };
             Misfit::new(code, format!("{} at byte {}", error.expected, error.at), error.found)
         };
-        let Some(crc) = raw.crc else { return jsonl::parse(body).map_err(malformed) };
-        let found = crc32fast::hash(body);
-        if found != crc {
-            let expected = format!("a body with CRC {crc:08x}");
-            return Err(Misfit::new(Code::FrameBody, expected, format!("{found:08x}")));
+        let body = self.body(raw)?;
+        if raw.crc.is_none() {
+            return jsonl::parse(body).map_err(malformed);
         }
         Frame::parse(kind, raw.left.unwrap_or(0), body).map_err(malformed)
     }

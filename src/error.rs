@@ -66,13 +66,15 @@ pub enum Refusal {
     Clock(ClockError),
     /// The ledger is closed, or closing.
     Closed,
-    /// More entries are durable and at no anchor yet than may be.
+    /// More entries are durable and not at every anchor yet than may be.
     Exposed {
         /// How many may be.
         most: u64,
         /// Why they could not be anchored.
         why: String,
     },
+    /// Somebody else writes this chain: an anchor knows their entries in the place of some of these.
+    Fenced(String),
     /// A field.
     Field(FieldError),
     /// This process was forked from the one that opened the ledger.
@@ -142,6 +144,7 @@ impl Refusal {
 
     fn words(&self) -> Words {
         const REOPEN: &str = "open the ledger again";
+        const APART: &str = "stop writing here, find the copy that went on, and compare the two";
         const SIGNER: &str = "see to the signer and append again";
         const RETRY: &str =
             "if this is a retry it is recorded, append nothing; else give it an id of its own";
@@ -152,6 +155,7 @@ impl Refusal {
             Self::Clock(_) => ("CLOCK", "see to the machine's clock"),
             Self::Closed => ("LEDGER_CLOSED", REOPEN),
             Self::Exposed { .. } => ("EXPOSED", "see to the anchor, and append it again"),
+            Self::Fenced(_) => ("LEDGER_FENCED", APART),
             Self::Field(_) => ("FIELD", "mend the field"),
             Self::Forked => {
                 ("LEDGER_FORKED", "open a ledger in the new process, or append in the old")
@@ -187,11 +191,9 @@ impl fmt::Display for Refusal {
             Self::Clock(error) => write!(f, "{error}"),
             Self::Closed => f.write_str("the ledger is closed"),
             Self::Exposed { most, why } => {
-                write!(
-                    f,
-                    "expected at most {most} entries without anchor, and the anchor fails: {why}"
-                )
+                write!(f, "expected at most {most} entries without anchor; the anchor: {why}")
             }
+            Self::Fenced(what) => write!(f, "somebody else writes this chain: {what}"),
             Self::Field(error) => write!(f, "{error}"),
             Self::Forked => {
                 f.write_str("this process was forked from the one that opened the ledger")
@@ -266,6 +268,11 @@ pub enum OpenError {
         /// What was found.
         what: String,
     },
+    /// Somebody else writes this chain: an anchor has given the number to another that this one asked for.
+    Fenced {
+        /// What was found.
+        what: String,
+    },
     /// What is there does not verify.
     Faulty {
         /// The entry.
@@ -287,6 +294,7 @@ impl fmt::Display for OpenError {
                     "{what}; nothing was changed: verify the ledger, and see what happened to it"
                 )
             }
+            Self::Fenced { what } => write!(f, "{}", Refusal::Fenced(what.clone())),
             Self::Faulty { sequence, misfit } => {
                 write!(f, "entry {sequence} does not verify: {misfit}; nothing was changed")
             }
@@ -344,13 +352,16 @@ pub struct CloseError {
     pub refused: Vec<EventId>,
     /// Digests that reached a signer, are not in the chain, and could not be listed there.
     pub unlisted: usize,
+    /// Whether an anchor knows another writer's entries in the place of some of this one's: what has receipts since the last time that
+    /// it agreed is on a branch of its own.
+    pub fenced: bool,
     /// Why.
     pub what: String,
 }
 
 impl fmt::Display for CloseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { in_doubt, refused, unlisted, what } = self;
+        let Self { in_doubt, refused, unlisted, what, .. } = self;
         write!(f, "closed, but not cleanly: {what}; {} events in doubt", in_doubt.len())?;
         for id in in_doubt.iter().take(10) {
             write!(f, " {id}")?;

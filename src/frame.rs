@@ -383,6 +383,12 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// The sixteen fields in the body of an entry's frame. Nothing behind them is looked at.
+#[cfg(feature = "std")]
+pub(crate) fn fields(body: &[u8]) -> Result<Fields<'_>, DecodeError> {
+    Fields::parse(&mut Reader::new(body)).map(|(fields, _)| fields)
+}
+
 /// The body of an entry's frame.
 pub(crate) fn entry_body(fields: &Fields<'_>, signature: &Signature, part: &Part<'_>) -> Vec<u8> {
     let mut w = Writer::over(Vec::with_capacity(512 + part.shown_bytes()));

@@ -262,12 +262,7 @@ impl Keys {
     /// This directory, made with mode 0700 if it is not there. It must be the user's own and closed to all others.
     pub fn at(dir: impl Into<PathBuf>) -> Result<Self, FileError> {
         let keys = Self { dir: dir.into() };
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder
-            .create(&keys.dir)
+        make_dir(&keys.dir)
             .map_err(|error| FileError::new(&keys.dir, Problem::Io("make the directory", error)))?;
         check_dir(&keys.dir)?;
         Ok(keys)
@@ -310,6 +305,27 @@ impl Keys {
         }
         ids.sort_unstable();
         Ok(ids)
+    }
+}
+
+/// Makes a directory and what is missing above it, for this user alone. A umask that takes even that away must not stop half-way.
+fn make_dir(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        make_dir(parent)?;
+    }
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        #[cfg(unix)]
+        Ok(()) => fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700)),
+        #[cfg(not(unix))]
+        Ok(()) => Ok(()),
     }
 }
 

@@ -71,6 +71,8 @@ pub mod replay;
 pub mod reserved;
 #[cfg(all(feature = "std", unix))]
 mod segment;
+#[cfg(all(feature = "std", unix))]
+pub mod select;
 pub mod signer;
 pub mod stamp;
 #[cfg(feature = "std")]

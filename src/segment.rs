@@ -10,13 +10,15 @@ use std::io;
 use std::ops::Range;
 
 use crate::chainfile::{HEAD, Head};
+use crate::checkpoint::Seal;
 use crate::codec::{DecodeError, Reader, Writer, len_u64};
 use crate::digest::Digest;
 use crate::disk::File;
 use crate::entry::Fields;
-use crate::frame::{BODY_MAX, Kind};
+use crate::frame::{BODY_MAX, Kind, Written};
 use crate::key::Signature;
 use crate::limit::SEQUENCE_MAX;
+use crate::reserved::Reserved;
 
 /// The first bytes of a segment. Not those of a chain file, which a segment alone is not.
 pub(crate) const MAGIC: [u8; 8] = [0x89, b'S', b'G', b'S', b'\r', b'\n', 0x1a, b'\n'];
@@ -52,15 +54,17 @@ pub(crate) struct Beginning {
     pub(crate) epoch: u64,
     /// How many bytes of the segment before belong to the chain; none for the first segment.
     pub(crate) accepted: Option<u64>,
-    /// Sequences of all entries before it that may have changed the keyring, if they are few.
+    /// Sequences of all entries before it that whoever opens the chain needs, if they are few.
     pub(crate) authority: Option<Vec<u64>>,
+    /// Bytes of frames that it was begun with: synced before it had its name, with no mark behind them to show it.
+    pub(crate) begun: u64,
 }
 
 impl Beginning {
     /// Magic and first frame.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
-        w.array(8).uint(FORMAT).bytes(self.chain_id.as_bytes()).uint(self.ordinal);
+        w.array(9).uint(FORMAT).bytes(self.chain_id.as_bytes()).uint(self.ordinal);
         w.uint(self.first).bytes(self.prior.as_bytes()).uint(self.epoch);
         match self.accepted {
             Some(accepted) => w.uint(accepted),
@@ -77,6 +81,7 @@ impl Beginning {
                 w.null();
             }
         }
+        w.uint(self.begun);
         let body = w.into_bytes();
         let crc = crc32fast::hash(&body);
         let head = Head { letter: BEGINNING, mark: 0, left: 0, length: body.len(), crc };
@@ -112,7 +117,7 @@ impl Beginning {
 
     fn parse(body: &[u8]) -> Result<Self, DecodeError> {
         let r = &mut Reader::new(body);
-        r.array_exact(8)?;
+        r.array_exact(9)?;
         let at = r.at();
         let format = r.uint()?;
         if format != FORMAT {
@@ -128,8 +133,9 @@ impl Beginning {
             let len = r.array_within(0, len_u64(AUTHORITY_MAX))?;
             (0..len).map(|_| r.uint_max(SEQUENCE_MAX)).collect::<Result<Vec<_>, _>>()
         })?;
+        let begun = r.uint()?;
         r.finish()?;
-        Ok(Self { chain_id, ordinal, first, prior, epoch, accepted, authority })
+        Ok(Self { chain_id, ordinal, first, prior, epoch, accepted, authority, begun })
     }
 }
 
@@ -151,12 +157,51 @@ pub(crate) struct Found {
     pub(crate) end: u64,
 }
 
+/// An entry that whoever opens the chain needs although it is old, since it may have changed the keyring or lists what was abandoned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Needed {
+    pub(crate) sequence: u64,
+    /// The last number for which it is needed: what it lists as abandoned can be met again only as long as its number is not issued.
+    until: u64,
+}
+
+impl Needed {
+    /// An entry of such a type.
+    pub(crate) fn new(sequence: u64, content: Option<&Reserved>) -> Self {
+        let until = match content {
+            Some(Reserved::Abandoned { entries, .. }) => entries.iter().map(|(at, _)| *at).max(),
+            _ => None,
+        };
+        Self { sequence, until: until.unwrap_or(u64::MAX) }
+    }
+
+    /// As it stands in a frame.
+    pub(crate) fn of_frame(sequence: u64, left: u16, body: &[u8]) -> Self {
+        let content = Written::parse(left, body).ok().and_then(|written| {
+            Reserved::parse(&written.fields.event_type, &written.part, sequence).ok()
+        });
+        Self::new(sequence, content.as_ref())
+    }
+
+    /// Those that are needed where the next number is this one.
+    pub(crate) fn at(list: &[Self], next: u64) -> Vec<u64> {
+        list.iter().filter(|entry| entry.until >= next).map(|entry| entry.sequence).collect()
+    }
+}
+
 /// What is left of an entry where no whole frame need be: fields and signature alone show that it was signed.
 pub(crate) struct Remains<'b> {
     pub(crate) fields: Fields<'b>,
     pub(crate) signature: Signature,
     /// Whether a head before it says that it is the first of a group.
     pub(crate) is_marked: bool,
+}
+
+/// What is left where no whole frame need be before it.
+pub(crate) enum Left<'b> {
+    Entry(Remains<'b>),
+    /// A seal, whole, whose head says that it is the first of a group.
+    Seal(Seal),
 }
 
 /// What a scanner met.
@@ -177,6 +222,16 @@ fn head_of(bytes: &[u8]) -> Result<(Kind, Head), &'static str> {
     let kind = kind.ok_or("a kind of frame that no segment has")?;
     let fits = head.mark <= 1 && head.length <= BODY_MAX && (head.left == 0 || kind == Kind::Entry);
     if fits { Ok((kind, head)) } else { Err("a frame's head beyond the limits") }
+}
+
+/// The seal with this head that begins a group, if its body is whole. None is as long as what is looked at for an entry.
+fn seal_of(head: &[u8; HEAD], body: &[u8]) -> Option<Seal> {
+    if !head.starts_with(&[Kind::Seal.letter(), 1]) {
+        return None;
+    }
+    let head = Head::parse(head)?;
+    let body = body.get(..head.length).filter(|body| crc32fast::hash(body) == head.crc)?;
+    Seal::parse(&mut Reader::new(body)).ok()
 }
 
 /// Goes through the frames of a segment, one after the other, up to a length.
@@ -251,19 +306,19 @@ impl<'f> Scanner<'f> {
         Ok(Some((raw, self.body())))
     }
 
-    /// What is left of an entry whose head was here. It is not asked for the rest of its frame.
-    pub(crate) fn remains(&mut self, at: u64) -> io::Result<Option<Remains<'_>>> {
+    /// What is left of an entry whose head was here, which is not asked for the rest of its frame; or the seal that is here.
+    pub(crate) fn remains(&mut self, at: u64) -> io::Result<Option<Left<'_>>> {
         self.jump(at);
         let bytes = self.look(HEAD.saturating_add(SIGNED_MAX))?;
         let Some((head, body)) = bytes.split_first_chunk::<HEAD>() else { return Ok(None) };
         if body.first() != Some(&ENTRY) {
-            return Ok(None);
+            return Ok(seal_of(head, body).map(Left::Seal));
         }
         let Ok((fields, signature)) = Fields::parse(&mut Reader::new(body)) else {
             return Ok(None);
         };
         let is_marked = Head::parse(head).is_some_and(|head| head.mark == 1);
-        Ok(Some(Remains { fields, signature, is_marked }))
+        Ok(Some(Left::Entry(Remains { fields, signature, is_marked })))
     }
 
     /// Goes on at another place, be there a frame or not.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::digest::Digest;
 use crate::id::EventId;
 use crate::sync::Mutex;
+use crate::tree::Shelf;
 
 impl fmt::Debug for Stored {
     /// Without the body: it is somebody's payload, and its salt.
@@ -78,6 +79,17 @@ impl SealFrame {
 pub struct Frames {
     bytes: Vec<u8>,
     places: Vec<Place>,
+    /// Number of entries before each seal, and where its body is.
+    seals: Vec<(u64, Range<usize>)>,
+}
+
+/// What was found in bytes that were read.
+#[derive(Debug, Default)]
+pub(crate) struct Split {
+    /// Sequence, `left` and place of the body of each entry.
+    pub(crate) entries: Vec<(u64, u16, Range<usize>)>,
+    /// Number of entries before each seal, and place of its body.
+    pub(crate) seals: Vec<(u64, Range<usize>)>,
 }
 
 /// Where a frame's body is.
@@ -135,6 +147,7 @@ impl Frames {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.places.clear();
+        self.seals.clear();
     }
 
     /// Adds one.
@@ -144,22 +157,45 @@ impl Frames {
         self.places.push(Place { sequence, left, start, len: body.len() });
     }
 
-    /// Adds all frames of a piece of memory that `fill` fills: it gives sequence, `left` and the place of the body of each.
+    /// Adds a seal over so many entries.
+    pub fn push_seal(&mut self, size: u64, body: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(body);
+        self.seals.push((size, start..self.bytes.len()));
+    }
+
+    /// Adds all frames of a piece of memory that `fill` fills.
     pub(crate) fn fill(
         &mut self,
         len: usize,
-        fill: impl FnOnce(&mut [u8]) -> io::Result<Vec<(u64, u16, Range<usize>)>>,
+        fill: impl FnOnce(&mut [u8]) -> io::Result<Split>,
     ) -> io::Result<()> {
         let base = self.bytes.len();
         self.bytes.resize(base.saturating_add(len), 0);
-        let found = fill(self.bytes.get_mut(base..).unwrap_or_default())?;
-        self.places.extend(found.into_iter().map(|(sequence, left, body)| Place {
+        let Split { entries, seals } = fill(self.bytes.get_mut(base..).unwrap_or_default())?;
+        self.places.extend(entries.into_iter().map(|(sequence, left, body)| Place {
             sequence,
             left,
             start: base.saturating_add(body.start),
             len: body.len(),
         }));
+        let moved =
+            |body: Range<usize>| base.saturating_add(body.start)..base.saturating_add(body.end);
+        self.seals.extend(seals.into_iter().map(|(size, body)| (size, moved(body))));
         Ok(())
+    }
+
+    /// The seals that stand between them and behind them: over how many entries, and the body of each, in order.
+    pub fn seals(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.seals
+            .iter()
+            .map(|(size, body)| (*size, self.bytes.get(body.clone()).unwrap_or_default()))
+    }
+
+    /// The frame at this place among them.
+    pub(crate) fn get(&self, at: usize) -> Option<FrameRef<'_>> {
+        let Place { sequence, left, start, len } = *self.places.get(at)?;
+        Some(FrameRef { sequence, left, body: self.bytes.get(start..start.saturating_add(len))? })
     }
 
     /// Them, in order.
@@ -204,7 +240,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn find(&self, event_id: &EventId) -> io::Result<Option<u64>>;
 
     /// Reads the frames of up to `count` durable entries from `first` on, in place of what `frames` held: at least one, and none only at
-    /// the end.
+    /// the end. Durable seals that stand between these, or right behind the last of them, come with them.
     fn read(&self, first: u64, count: usize, frames: &mut Frames) -> io::Result<()>;
 
     /// Number of durable entries.
@@ -221,8 +257,35 @@ pub trait Store: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Does what nobody waits for, such as making indexes. Called now and then by a thread of the ledger's own.
-    fn tend(&self) -> io::Result<()> {
+    /// Whether there is room for more than what the ledger has to say of itself. A store that is full gives up a reserve for that; from
+    /// then on the ledger writes nothing else to it before [`Store::make_room`] has succeeded.
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    /// Makes the reserve anew, unless it is there. Asked again whenever something is to be appended meanwhile: an error should be quick.
+    fn make_room(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The nodes of the tree over the first entries, if they are kept, and over how many: what comes of them is believed only if it leads
+    /// to a root that is known.
+    fn shelf(&self) -> io::Result<Option<(u64, Box<dyn Shelf>)>> {
+        Ok(None)
+    }
+
+    /// The shelf has led to another root, or to none: it is made anew.
+    fn drop_shelf(&self) {}
+
+    /// Does a piece of what nobody waits for, such as making indexes, and says whether there is more of it. Called now and then by a
+    /// thread of the ledger's own, which has other things to do in between.
+    fn tend(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// Makes durable what it says of itself to readers, before others are told how far it goes: whoever compares the two after a power
+    /// cut must not find less here than there.
+    fn attest(&self) -> io::Result<()> {
         Ok(())
     }
 
@@ -257,8 +320,28 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).seal(seal, is_last)
     }
 
-    fn tend(&self) -> io::Result<()> {
+    fn has_room(&self) -> bool {
+        (**self).has_room()
+    }
+
+    fn make_room(&self) -> io::Result<()> {
+        (**self).make_room()
+    }
+
+    fn shelf(&self) -> io::Result<Option<(u64, Box<dyn Shelf>)>> {
+        (**self).shelf()
+    }
+
+    fn drop_shelf(&self) {
+        (**self).drop_shelf();
+    }
+
+    fn tend(&self) -> io::Result<bool> {
         (**self).tend()
+    }
+
+    fn attest(&self) -> io::Result<()> {
+        (**self).attest()
     }
 
     fn end(&self) -> io::Result<()> {
@@ -317,7 +400,7 @@ impl Held {
         let start = bytes.len();
         bytes.extend_from_slice(&stored.body);
         self.frames.push(Kept { left: stored.left, chunk, start, len });
-        self.places.insert(stored.event_id, stored.sequence);
+        self.places.entry(stored.event_id).or_insert(stored.sequence);
     }
 
     fn get(&self, sequence: u64) -> Option<(u16, &[u8])> {

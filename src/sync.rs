@@ -6,6 +6,7 @@
 #[cfg(not(any(shuttle, loom)))]
 mod imp {
     use std::io;
+    use std::sync::mpsc::{RecvTimeoutError, sync_channel};
     use std::thread::Builder;
     use std::time::Duration;
 
@@ -71,6 +72,24 @@ mod imp {
     /// A thread of the ledger's own. Nobody joins it.
     pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         Builder::new().name(name.to_owned()).spawn(work).map(drop)
+    }
+
+    /// Has something done by another thread, and waits for it no longer than `time`; nothing if it is not done by then. A process that
+    /// was stopped has not waited: of the parts that the time is cut into that costs one.
+    pub(crate) fn within<T: Send + 'static>(
+        time: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<Option<T>> {
+        const PARTS: u32 = 100;
+        let (tell, told) = sync_channel(1);
+        spawn("sigchain-asker", move || drop(tell.send(work())))?;
+        for _ in 0..PARTS {
+            match told.recv_timeout(time / PARTS) {
+                Err(RecvTimeoutError::Timeout) => {}
+                done => return Ok(done.ok()),
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -139,9 +158,14 @@ mod imp {
         scheduler::thread::spawn(work);
         Ok(())
     }
+
+    #[expect(clippy::unnecessary_wraps, reason = "called as in the other `imp`")]
+    pub(crate) fn within<T>(_: Duration, work: impl FnOnce() -> T) -> io::Result<Option<T>> {
+        Ok(Some(work()))
+    }
 }
 
 pub(crate) use imp::{
     AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, spawn,
-    spin_loop,
+    spin_loop, within,
 };

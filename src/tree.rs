@@ -278,13 +278,17 @@ impl<S: Shelf> Nodes<S> {
     /// complete. Nothing if the shelf or the leaves are of another tree. The frontier has to come from where it can be believed: a
     /// signed seal.
     pub fn resume(frontier: &Frontier, shelf: S, leaves: Leaves<'_>) -> Option<Self> {
-        let size = frontier.size();
+        let nodes = Self::behind(frontier.size(), shelf, leaves)?;
+        (nodes.frontier() == *frontier).then_some(nodes)
+    }
+
+    /// As `resume`, of whatever tree of this size the shelf has nodes: its root is what has to be compared before any of it is believed.
+    pub fn behind(size: u64, shelf: S, leaves: Leaves<'_>) -> Option<Self> {
         let complete = size >> STORED_LEVEL << STORED_LEVEL;
         let stored = |(at, level): (u64, u32)| shelf.get(level, at >> level);
         let edge = split(0, complete).into_iter().map(stored).collect::<Option<_>>()?;
         let tail = (complete..size).map(leaves).collect::<Option<_>>()?;
-        let nodes = Self { size, tail, edge, shelf };
-        (nodes.frontier() == *frontier).then_some(nodes)
+        Some(Self { size, tail, edge, shelf })
     }
 
     /// Number of leaves.

@@ -432,6 +432,34 @@ fn what_is_exposed_is_bounded() {
     assert!(ledger.head().sequence < 60);
 }
 
+/// An id in a segment that was sealed and is not indexed yet, or cannot be, is found, and not used a second time.
+#[test]
+fn an_id_is_found_before_its_segment_is_indexed() {
+    let (path, home) = (fresh("unindexed"), fresh("unindexed-home"));
+    let limits = Limits { bytes: 3000, ..Limits::default() };
+    let files = Files::new().limits(limits);
+    let ledger = Ledger::create_at(&path, genesis(), anchored(&home, files)).unwrap();
+    let index = path.join("index");
+    let start = Instant::now();
+    let mut known = Vec::new();
+    while !index.join("ids-0000000000-0000000000").exists() {
+        assert!(start.elapsed() < SOON, "no index is made");
+        known.push(ledger.append(event(1)).unwrap());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Where the files of the next ones are to be made a directory is in the way.
+    for number in 0..40 {
+        drop(fs::create_dir(index.join(format!("ids-{number:010}-{number:010}.part"))));
+    }
+    for n in 0..60 {
+        known.push(ledger.append(event(n)).unwrap());
+    }
+    assert!(path.join("segment-0000000004").exists());
+    for receipt in &known {
+        assert_eq!(ledger.find(&receipt.event_id).unwrap().unwrap().sequence, receipt.sequence);
+    }
+}
+
 /// Indexes are made by the way; with them, without them and with damaged ones every answer is the same.
 #[test]
 fn indexes_change_no_answer() {

@@ -15,6 +15,7 @@
 
 mod agent;
 mod anchor;
+mod anchored;
 mod batch;
 mod canary;
 mod clock;
@@ -26,12 +27,16 @@ mod keyfile;
 mod keys;
 mod ledger;
 mod mirror;
+mod mirrored;
 mod observe;
 mod point;
 mod power;
+mod processes;
 mod proofs;
 mod receipt;
 mod replay;
+mod segments;
+mod select;
 mod strict;
 mod support;
 mod tamper;

@@ -91,6 +91,9 @@ impl Mirrored for Original {
         frames.clear();
         for (sequence, left, body) in &self.frames[first..first + count] {
             frames.push(*sequence, *left, body);
+            for seal in self.seals.iter().filter(|seal| seal.state.size == sequence + 1) {
+                frames.push_seal(seal.state.size, &Frame::Seal(seal.clone()).body());
+            }
         }
         Ok(())
     }
@@ -101,11 +104,6 @@ impl Mirrored for Original {
         self.leaves.iter().for_each(|leaf| nodes.push(*leaf));
         let leaf = |at| self.leaves.get(usize::try_from(at).unwrap()).copied();
         Ok(nodes.hashes(first, count, &leaf).unwrap())
-    }
-
-    fn seal(&self, after: u64, size: u64) -> io::Result<Option<Seal>> {
-        let fits = |seal: &&Seal| seal.state.size > after && seal.state.size <= size;
-        Ok(self.seals.iter().find(fits).cloned())
     }
 }
 
@@ -901,7 +899,7 @@ fn files_are_closed_to_others() {
 fn start(place: &Place, plan: &Arc<Plan>, of: Arc<dyn Mirrored>) -> Mirroring {
     let folder = Arc::new(Unsteady(place.folder.clone(), plan.clone()));
     let open = move || Mirror::open(folder.clone(), of.clone(), Options::new().file_bytes(50_000));
-    Mirroring::start(open).unwrap()
+    Mirroring::start(open, |_, _| ()).unwrap()
 }
 
 #[test]
@@ -918,7 +916,7 @@ fn a_thread_keeps_up_and_catches_up_at_the_end() {
             });
         }
     });
-    until("it looks by itself", || mirroring.next() == 801);
+    until("it looks by itself", || mirroring.progress().next == 801);
     for n in 0..100 {
         ledger.append(event(9000 + n)).unwrap();
     }
@@ -934,16 +932,19 @@ fn trouble_is_told_appends_go_on_and_so_does_the_mirror_when_it_is_over() {
     let (ledger, place) = (ledger(), Place::new());
     let plan = Plan::none();
     let mirroring = start(&place, &plan, Arc::new(ledger.clone()));
-    until("it begins", || mirroring.next() == 1);
+    until("it begins", || mirroring.progress().next == 1);
     plan.dead.store(true, Ordering::SeqCst);
     for n in 0..50 {
         ledger.append(event(n)).unwrap();
     }
-    until("it is told", || mirroring.trouble().is_some());
-    assert_eq!((mirroring.next(), mirroring.trouble().as_deref()), (1, Some("dead")));
+    until("it is told", || mirroring.progress().trouble.is_some());
+    assert_eq!(
+        (mirroring.progress().next, mirroring.progress().trouble.as_deref()),
+        (1, Some("dead"))
+    );
     plan.dead.store(false, Ordering::SeqCst);
-    until("it goes on", || mirroring.next() == 51);
-    assert_eq!(mirroring.trouble(), None);
+    until("it goes on", || mirroring.progress().next == 51);
+    assert_eq!(mirroring.progress().trouble, None);
     // And again, until it is given up.
     plan.dead.store(true, Ordering::SeqCst);
     ledger.append(event(60)).unwrap();

@@ -9,6 +9,7 @@ use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use sigchain::event::Event;
 use sigchain::key::SigningKey;
 use sigchain::ledger::{Files, Genesis, Ledger, Options, Signers};
+use sigchain::mirror;
 use sigchain::payload::Payload;
 
 const CANARY: &str = "canary-in-a-payload";
@@ -90,7 +91,19 @@ fn metrics_and_events_say_what_happened_and_nothing_of_what_was_recorded() {
         Ledger::open_at(&path, signers, options()).unwrap_err();
         check_gauge(&names(&snapshotter), "audit_chain_ok", 0.0);
     });
+    // Of a mirror too, by whose thread it is told.
+    let mirror = path.with_extension("mirror");
+    drop(std::fs::remove_file(&mirror));
+    std::fs::write(&mirror, "in the way").unwrap();
+    let other = path.with_extension("mirrored");
+    drop(std::fs::remove_dir_all(&other));
+    let files = Files::new().anchors(Vec::new()).mirror(&mirror, mirror::Options::new());
+    let genesis = Genesis::new("example.org/observed", key(1)).checkpoints(key(2));
+    let ledger = Ledger::create_at(&other, genesis, Options::new().files(files)).unwrap();
+    ledger.append(event()).unwrap();
+    ledger.close(Duration::from_secs(10)).unwrap_err();
     let said = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    assert!(said.contains("the mirror does not go on"), "{said}");
     assert!(said.contains("closed") && said.contains("not opened"), "{said}");
     for secret in [CANARY, "secret-actor"] {
         assert!(!said.contains(secret), "{said}");

@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["segment", "verify"],
     &["fork", "recovery", "replay"],
     &["error", "store"],
+    &["select"],
     &["directory", "mirror"],
     &["ledger"],
 ];

@@ -209,7 +209,8 @@ impl Anchors for Local {
         let found = found.map_or("none".to_owned(), |(id, name)| format!("{name}/{id}"));
         let place = text::printable(place);
         let what = format!("expected chain {name}/{chain_id} at {place}, found {found}");
-        let advice = "if that one is meant to be gone, forget it first";
+        let advice =
+            "if that one is meant to be gone, `sigchain forget` it first (Ledger::forget_place)";
         let refused = DiskError::new("PLACE_TAKEN", &self.shown(&[PLACES, &hash]), what, advice);
         Err(refused.into_io(ErrorKind::AlreadyExists))
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::chain;
 use crate::checkpoint::Seal;
-use crate::codec::Reader;
+use crate::codec::{Reader, len_u64};
 use crate::digest::Digest;
 use crate::directory::begin::lock;
+use crate::directory::handles::Handles;
 use crate::directory::read::Ids;
 use crate::directory::record::Record;
 use crate::directory::{
@@ -17,7 +18,7 @@ use crate::directory::{
 use crate::disk::{DiskError, File, Folder};
 use crate::frame::{Kind, Written};
 use crate::recovery::Stated;
-use crate::segment::{Beginning, FRAME_MIN, Remains, Scanned, Scanner};
+use crate::segment::{Beginning, FRAME_MIN, Left, Needed, Remains, Scanned, Scanner};
 use crate::store::{Frames, StoreError};
 
 /// A place in the segments: number in the list of them, and byte.
@@ -25,6 +26,13 @@ use crate::store::{Frames, StoreError};
 pub(crate) struct Place {
     pub(crate) piece: usize,
     pub(crate) at: u64,
+}
+
+impl Place {
+    /// Name of the segment.
+    pub(crate) fn segment(self) -> String {
+        name_of(len_u64(self.piece))
+    }
 }
 
 /// How the last segment ends, as far as frames can tell.
@@ -53,6 +61,16 @@ fn misfit(what: String, advice: &'static str) -> io::Error {
         .into_io(io::ErrorKind::InvalidData)
 }
 
+/// Entries that were durable are not there any more.
+pub(super) fn lost(expected: u64, found: u64) -> io::Error {
+    misfit(format!("expected at least {expected} entries, as there were, found {found}"), LOOK)
+}
+
+/// What comes now does not go on from what there was.
+pub(super) fn beside(sequence: u64) -> io::Error {
+    misfit(format!("expected entry {sequence} to be linked to the one before, found another"), LOOK)
+}
+
 /// What stays of a directory that cannot be trusted as it is.
 const LOOK: &str = "verify it, and see what has become of its files";
 
@@ -70,42 +88,52 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Looks how far the files go by now. Says whether farther than before.
+    /// Looks how far the files go by now. Says whether farther than before; less far is an error: the ledger was set back.
     pub fn refresh(&self) -> io::Result<bool> {
         let (before, known) = {
             let live = self.live.lock();
             (live.size, live.pieces.last().map(|piece| piece.beginning.ordinal))
         };
-        let record = {
+        let (record, last) = {
             let writer = self.writer.lock();
-            match &writer.record_file {
+            let record = match &writer.record_file {
                 Some(file) => Record::read(&**file)?,
                 None => None,
-            }
+            };
+            (record, writer.record.clone())
         };
-        let Some(record) = record.filter(|record| record.size > before) else { return Ok(false) };
+        // Not by what readers were shown: marks may have led farther than a record that a power cut has left out of date.
+        let Some(record) = record.filter(|record| *record != last) else { return Ok(false) };
+        if record.size < last.size {
+            // What a writer has said to be durable it never takes back.
+            return Err(lost(last.size, record.size));
+        }
         if known != Some(record.ordinal) {
-            let pieces = pieces(&*self.folder, false)?;
+            let pieces = pieces(&self.handles, false)?;
             check(&pieces, Some(&record))?;
             self.live.lock().pieces = pieces;
             self.forget_indexes();
         }
         self.writer.lock().record = record;
         self.settle()?;
-        Ok(true)
+        let size = self.live.lock().size;
+        if size < before { Err(lost(before, size)) } else { Ok(size > before) }
     }
 
-    /// Has readers end where all is durable: where the record says, or without one behind the last group that another followed.
+    /// Has readers end where all is durable: where the record says, which may be out of date, or behind the last group that another
+    /// followed.
     fn settle(&self) -> io::Result<()> {
         let record = self.record();
         let mut live = self.live.lock();
-        if record.length > 0 {
-            live.pieces.retain(|piece| piece.beginning.ordinal <= record.ordinal);
-            (live.size, live.end) = (record.size, record.length);
-        } else if let Some(piece) = live.pieces.last().cloned() {
-            let mut scanner = Scanner::new(&*piece.file, piece.start, piece.file.len()?);
-            let mut size = piece.beginning.first;
-            (live.size, live.end) = (size, piece.start);
+        if let Some(piece) = live.pieces.last().cloned() {
+            // A record that speaks of another segment is out of date, and does not say whether the name of this one is durable; nor does
+            // the segment. A reader does not sync the directory to find out: it would be told of a failure in the writer's place.
+            let (mut size, mut at) = (piece.beginning.first, piece.start);
+            if record.length > 0 && record.ordinal == piece.beginning.ordinal {
+                (size, at) = (record.size, record.length);
+            }
+            (live.size, live.end) = (size, at);
+            let mut scanner = Scanner::new(&*piece.file, at, piece.file.len()?);
             while let Scanned::Frame(found) = scanner.next()? {
                 if found.is_marked {
                     (live.size, live.end) = (size, found.at);
@@ -153,8 +181,8 @@ impl Directory {
 
     fn over_folder(folder: Arc<dyn Folder>, limits: Limits, appends: bool) -> io::Result<Self> {
         // The record first: what it says is durable is in the segments, however many are added meanwhile.
-        let record_file = match folder.open(RECORD, appends) {
-            Ok(file) => Some(file),
+        let record_file: Option<Arc<dyn File>> = match folder.open(RECORD, appends) {
+            Ok(file) => Some(file.into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
@@ -162,7 +190,8 @@ impl Directory {
             Some(file) => Record::read(&**file)?,
             None => None,
         };
-        let pieces = pieces(&*folder, appends)?;
+        let handles = Handles::new(folder);
+        let pieces = pieces(&handles, appends)?;
         let Some(last) = pieces.last() else {
             let what = "expected segments of a ledger, found none".to_owned();
             return Err(misfit(what, "create a ledger there, or give the directory of one"));
@@ -170,11 +199,8 @@ impl Directory {
         check(&pieces, record.as_ref())?;
         let Beginning { chain_id, first, epoch, .. } = last.beginning;
         let next_ordinal = last.beginning.ordinal.saturating_add(1);
-        let (last_start, authority) = (last.start, last.beginning.authority.clone());
-        let record_file = match record_file {
-            None if appends => Some(folder.create(RECORD)?),
-            found => found,
-        };
+        let last_start = last.start;
+        let is_recorded = record.is_some();
         let record = record.unwrap_or(Record {
             chain_id,
             ordinal: 0,
@@ -194,8 +220,9 @@ impl Directory {
             recent_at: last_start,
             ids: Ids::default(),
         };
-        let writer = Writer::new(record, record_file, next_ordinal, authority);
-        Ok(Self::over(folder, limits, writer, live))
+        let left = is_recorded.then(|| record.encode());
+        let writer = Writer { left, ..Writer::new(record, record_file, next_ordinal, None) };
+        Ok(Self::over(handles, limits, writer, live))
     }
 
     /// The segments.
@@ -211,10 +238,16 @@ impl Directory {
     /// How far the record says that the files go, beside how far they can be read. `is_end` says whether the file ends there.
     pub(crate) fn stated(&self, at: Place, is_end: bool) -> Stated {
         let record = self.record();
+        let pieces = self.pieces();
+        let begun = pieces.get(at.piece).map(|p| p.start.saturating_add(p.beginning.begun));
+        if begun.is_some_and(|begun| begun > at.at) {
+            // What a segment was begun with was synced before it had its name: the segment says so itself.
+            return Stated::More;
+        }
         if record.length == 0 {
             return Stated::Nothing;
         }
-        let ordinal = self.pieces().get(at.piece).map_or(0, |piece| piece.beginning.ordinal);
+        let ordinal = pieces.get(at.piece).map_or(0, |piece| piece.beginning.ordinal);
         match (record.ordinal, record.length).cmp(&(ordinal, at.at)) {
             std::cmp::Ordering::Equal if is_end => Stated::Exactly,
             std::cmp::Ordering::Less | std::cmp::Ordering::Equal => Stated::Less,
@@ -261,11 +294,11 @@ impl Directory {
         Ok(ending)
     }
 
-    /// Looks for what is left of entries behind a place where no frame is. Gives where each is.
+    /// Looks for what is left of entries, and for seals, behind a place where no frame is. Gives where each is.
     pub(crate) fn search(
         &self,
         from: Place,
-        each: &mut dyn FnMut(u64, &Remains<'_>),
+        each: &mut dyn FnMut(u64, &Left<'_>),
     ) -> io::Result<()> {
         let pieces = self.pieces();
         let Some(piece) = pieces.get(from.piece) else { return Ok(()) };
@@ -282,11 +315,16 @@ impl Directory {
     ) -> io::Result<()> {
         // What was dropped there went on from `first`, frame behind frame: there are no more of them than fit.
         let may_have = |first: u64, len: u64| first.saturating_add(len / FRAME_MIN) >= size;
+        let mut each = |is_next: bool, left: &Left<'_>| {
+            if let Left::Entry(remains) = left {
+                each(is_next, remains);
+            }
+        };
         for pair in self.pieces().windows(2) {
             let [before, after] = pair else { continue };
             let (from, end) = (before.end.unwrap_or(0), before.file.len()?);
             if end > from && may_have(after.beginning.first, end.saturating_sub(from)) {
-                search(&*before.file, from, end, &mut |_, remains| each(false, remains))?;
+                search(&*before.file, from, end, &mut |_, left| each(false, left))?;
             }
         }
         for name in self.folder.names()? {
@@ -298,7 +336,7 @@ impl Directory {
             let end = file.len()?;
             let first = Beginning::read(&*file).map_or(size, |(beginning, _)| beginning.first);
             if is_next || may_have(first, end) {
-                search(&*file, 0, end, &mut |_, remains| each(is_next, remains))?;
+                search(&*file, 0, end, &mut |_, left| each(is_next, left))?;
             }
         }
         Ok(())
@@ -398,7 +436,7 @@ impl Directory {
     }
 
     /// Takes the files as they are up to a place in the last segment.
-    pub(crate) fn accept(&self, at: Place, size: u64, head: Digest, authority: Vec<u64>) {
+    pub(crate) fn accept(&self, at: Place, size: u64, head: Digest, authority: Vec<Needed>) {
         let mut writer = self.writer.lock();
         if let Some(piece) = self.live.lock().pieces.get(at.piece) {
             writer.record.ordinal = piece.beginning.ordinal;
@@ -421,19 +459,33 @@ impl Directory {
         live.ids.clear();
     }
 
+    /// Makes the file of the record, if there is none.
+    fn make_record(&self, writer: &mut Writer) -> io::Result<()> {
+        if writer.record_file.is_none() {
+            writer.record_file = Some(self.folder.create(RECORD)?.into());
+        }
+        Ok(())
+    }
+
     /// Begins a segment behind what was accepted, with the frames that follow there. Gives up nothing: the file before stays as it is.
     pub(crate) fn renew(
         &self,
         frames: &[u8],
         (size, head): (u64, Digest),
-        authority: Vec<u64>,
+        authority: Vec<Needed>,
     ) -> Result<(), StoreError> {
         let mut writer = self.writer.lock();
-        self.begin(&mut writer, frames)?;
+        self.make_record(&mut writer).map_err(StoreError::Refused)?;
+        if let Err(error) = self.begin(&mut writer, frames) {
+            let StoreError::Refused(cause) = &error else { return Err(error) };
+            if !self.give_up_reserve(&mut writer, cause) {
+                return Err(error);
+            }
+            self.begin(&mut writer, frames)?;
+        }
         (writer.record.size, writer.record.head) = (size, head);
         writer.authority = Some(authority);
-        writer.settle();
-        Self::publish(&writer);
+        Self::publish(&mut writer)?;
         let mut live = self.live.lock();
         live.size = writer.record.size;
         (live.recent, live.recent_at) = (live.size, live.end);
@@ -450,17 +502,17 @@ pub(crate) struct Sealed {
     pub(crate) end: Place,
 }
 
-/// Looks for what is left of entries from one place to another, at each byte: a torn write has them anywhere.
+/// Looks for what is left of entries, and for seals, from one place to another, at each byte: a torn write has them anywhere.
 fn search(
     file: &dyn File,
     from: u64,
     end: u64,
-    each: &mut dyn FnMut(u64, &Remains<'_>),
+    each: &mut dyn FnMut(u64, &Left<'_>),
 ) -> io::Result<()> {
     let mut scanner = Scanner::new(file, from, end);
     for at in from..end {
-        if let Some(remains) = scanner.remains(at)? {
-            each(at, &remains);
+        if let Some(left) = scanner.remains(at)? {
+            each(at, &left);
         }
     }
     Ok(())
@@ -489,9 +541,9 @@ fn last_seal_in(number: usize, piece: &Piece, at: u64, most: u64) -> io::Result<
 }
 
 /// The segments that there are, in order.
-fn pieces(folder: &dyn Folder, writes: bool) -> io::Result<Vec<Arc<Piece>>> {
+fn pieces(handles: &Arc<Handles>, writes: bool) -> io::Result<Vec<Arc<Piece>>> {
     let mut ordinals = Vec::new();
-    for name in folder.names()? {
+    for name in handles.folder().names()? {
         match ordinal_of(&name) {
             Some(ordinal) => ordinals.push(ordinal),
             None if name.starts_with(super::SEGMENT) && name != NEXT => {
@@ -502,13 +554,23 @@ fn pieces(folder: &dyn Folder, writes: bool) -> io::Result<Vec<Arc<Piece>>> {
     }
     ordinals.sort_unstable();
     let mut pieces: Vec<Piece> = Vec::with_capacity(ordinals.len());
-    for (expected, ordinal) in (ordinals.first().copied().unwrap_or(0)..).zip(ordinals) {
+    let last = ordinals.last().copied();
+    for (expected, ordinal) in (0..).zip(ordinals) {
         if ordinal != expected {
             return Err(misfit(format!("expected {}, found none", name_of(expected)), LOOK));
         }
-        let file: Arc<dyn File> = folder.open(&name_of(ordinal), writes)?.into();
-        let (beginning, start) = Beginning::read(&*file)
-            .map_err(|error| misfit(format!("{}: {error}", name_of(ordinal)), LOOK))?;
+        let file: Arc<dyn File> = if last == Some(ordinal) {
+            handles.folder().open(&name_of(ordinal), writes)?.into()
+        } else {
+            handles.shut(ordinal)
+        };
+        let (beginning, start) = Beginning::read(&*file).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                misfit(format!("{}: {error}", name_of(ordinal)), LOOK)
+            }
+            // What the disk does not give is no finding about what stands there.
+            _ => error,
+        })?;
         if beginning.ordinal != ordinal {
             let what = format!("{} says that it is number {}", name_of(ordinal), beginning.ordinal);
             return Err(misfit(what, LOOK));
@@ -557,9 +619,7 @@ fn check(pieces: &[Arc<Piece>], record: Option<&Record>) -> io::Result<()> {
         }
     }
     let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return Ok(()) };
-    if first.beginning.ordinal == 0
-        && (first.beginning.first != 0 || first.beginning.accepted.is_some())
-    {
+    if first.beginning.first != 0 || first.beginning.accepted.is_some() {
         return Err(misfit("the first segment says that it is not the first".to_owned(), LOOK));
     }
     let Some(record) = record else { return Ok(()) };

@@ -1,16 +1,19 @@
 //! Reading: entries by sequence, and sequences by event id. Nothing here repairs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::chainfile::{HEAD, Head};
-use crate::codec::len_u64;
+use crate::codec::{Reader, len_u64};
+use crate::directory::indexed::ALL;
 use crate::directory::{Directory, Live, Piece};
-use crate::frame::{Kind, Written};
+use crate::entry::Fields;
+use crate::frame::{self, Kind};
 use crate::id::EventId;
 use crate::segment::{Scanned, Scanner};
-use crate::store::Frames;
+use crate::store::{Frames, Split};
 
 /// Bytes that one read takes, unless a single frame is longer.
 const READ: u64 = 1 << 20;
@@ -18,10 +21,11 @@ const READ: u64 = 1 << 20;
 const CACHED: usize = 4;
 
 /// Event ids, and which entries have them. Most come in ascending order, since the ledger makes them so: those need no tree.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ids {
     ascending: Vec<(EventId, u64)>,
-    others: BTreeMap<EventId, u64>,
+    /// An id that occurs twice is here twice: an index has as many as there are entries.
+    others: BTreeSet<(EventId, u64)>,
 }
 
 impl Ids {
@@ -29,14 +33,15 @@ impl Ids {
         if self.ascending.last().is_none_or(|(last, _)| *last < id) {
             self.ascending.push((id, sequence));
         } else {
-            self.others.entry(id).or_insert(sequence);
+            self.others.insert((id, sequence));
         }
     }
 
     pub(super) fn get(&self, id: &EventId) -> Option<u64> {
         let at = self.ascending.binary_search_by(|(known, _)| known.cmp(id));
         let found = at.ok().and_then(|at| self.ascending.get(at)).map(|(_, sequence)| *sequence);
-        found.or_else(|| self.others.get(id).copied())
+        let other = || self.others.range((*id, 0)..).next().filter(|(known, _)| known == id);
+        found.or_else(|| other().map(|(_, sequence)| *sequence))
     }
 
     pub(super) fn clear(&mut self) {
@@ -46,21 +51,31 @@ impl Ids {
 }
 
 /// Where the frames of a segment's entries are, and which events they have.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Places {
     offsets: Vec<u32>,
     ids: Ids,
-    /// Where the last of them ends.
+    /// Up to where it was read.
     end: u64,
+    /// Where no frame could be read before that, and what is there instead.
+    damage: Option<(u64, String)>,
 }
 
 impl Places {
+    /// Of a segment of which nothing was read.
+    pub(super) fn none(piece: &Piece) -> Self {
+        Self { end: piece.start, ..Self::default() }
+    }
+
     /// Offsets and events, in the order of the entries.
-    pub(super) fn into_parts(self) -> (Vec<u32>, Vec<EventId>) {
+    pub(super) fn into_parts(self, piece: &Piece) -> io::Result<(Vec<u32>, Vec<EventId>)> {
+        if let Some((at, what)) = &self.damage {
+            return Err(unreadable(piece, *at, what));
+        }
         let Ids { ascending, others } = self.ids;
         let mut ids: Vec<(EventId, u64)> = ascending.into_iter().chain(others).collect();
         ids.sort_unstable_by_key(|(_, sequence)| *sequence);
-        (self.offsets, ids.into_iter().map(|(id, _)| id).collect())
+        Ok((self.offsets, ids.into_iter().map(|(id, _)| id).collect()))
     }
 }
 
@@ -74,6 +89,26 @@ struct Span {
     first: u64,
     start: u64,
     end: u64,
+    is_indexed: bool,
+}
+
+/// Reads the frames of a span.
+fn fill(span: &Span, frames: &mut Frames) -> io::Result<()> {
+    let Span { piece, first, start, end, .. } = span;
+    frames.clear();
+    let len = usize::try_from(end.saturating_sub(*start)).unwrap_or(usize::MAX);
+    frames.fill(len, |bytes| {
+        piece.file.read_all_at(bytes, *start)?;
+        split(piece, bytes, *start, *first)
+    })
+}
+
+/// Whether the first of these frames is of the entry with this sequence.
+fn begins_with(frames: &Frames, sequence: u64) -> bool {
+    frames.iter().next().is_some_and(|frame| {
+        let fields = Fields::parse(&mut Reader::new(frame.body));
+        fields.is_ok_and(|(fields, _)| fields.sequence == sequence)
+    })
 }
 
 fn unreadable(piece: &Piece, at: u64, what: &str) -> io::Error {
@@ -115,17 +150,46 @@ impl Directory {
         frames: &mut Frames,
     ) -> io::Result<()> {
         frames.clear();
-        let Some(span) = self.span(first, count)? else { return Ok(()) };
-        let Span { piece, first, start, end } = &span;
-        let len = usize::try_from(end.saturating_sub(*start)).unwrap_or(usize::MAX);
-        frames.fill(len, |bytes| {
-            piece.file.read_all_at(bytes, *start)?;
-            split(piece, bytes, *start, *first)
-        })
+        let Some(span) = self.span(first, count, true)? else { return Ok(()) };
+        let read = fill(&span, frames);
+        if span.is_indexed && !(read.is_ok() && begins_with(frames, first)) {
+            // An index is never believed over the chain: the segment itself says what is damaged, if not the index.
+            self.distrust(span.piece.beginning.ordinal);
+            let Some(span) = self.span(first, count, false)? else { return Ok(()) };
+            fill(&span, frames)?;
+        } else {
+            read?;
+        }
+        self.add_seals(span.piece.beginning.ordinal, frames)
+    }
+
+    /// Adds the seals behind the last of these frames that stand in a later segment: one that was begun with a copy of them.
+    fn add_seals(&self, ordinal: u64, frames: &mut Frames) -> io::Result<()> {
+        let Some(size) = frames.iter().last().map(|frame| frame.sequence.saturating_add(1)) else {
+            return Ok(());
+        };
+        let pieces: Vec<_> = {
+            let live = self.live.lock();
+            let at = live.pieces.partition_point(|piece| piece.beginning.ordinal <= ordinal);
+            let later = live.pieces.iter().skip(at).take_while(|p| p.beginning.first == size);
+            let end = |piece: &Piece| piece.end.unwrap_or(live.end);
+            later.map(|piece| (Arc::clone(piece), end(piece))).collect()
+        };
+        for (piece, end) in pieces {
+            let mut scanner = Scanner::new(&*piece.file, piece.start, end);
+            while let Scanned::Frame(found) = scanner.next()? {
+                match found.kind {
+                    Kind::Seal => frames.push_seal(size, scanner.body()),
+                    Kind::Entry => break,
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Where entries from `first` on are: as many of them as are wanted, as stand in one segment and as one read takes.
-    fn span(&self, first: u64, count: usize) -> io::Result<Option<Span>> {
+    fn span(&self, first: u64, count: usize, by_index: bool) -> io::Result<Option<Span>> {
         if count == 0 {
             return Ok(None);
         }
@@ -138,42 +202,50 @@ impl Directory {
             if let Some(at) = first.checked_sub(live.recent).and_then(|at| usize::try_from(at).ok())
                 && let Some((start, end)) = range(&live.offsets, at, count, limit)
             {
-                return Ok(Some(Span { piece: Arc::clone(piece), first, start, end }));
+                let (piece, is_indexed) = (Arc::clone(piece), false);
+                return Ok(Some(Span { piece, first, start, end, is_indexed }));
             }
-            (Arc::clone(piece), if limit == live.end { live.recent_at } else { limit })
+            // Places of the last segment from `recent` on are known; of the others all, be they as long as it may.
+            (Arc::clone(piece), if piece.end.is_none() { live.recent_at } else { limit })
         };
-        if piece.end.is_some()
+        if by_index
+            && piece.end.is_some()
             && let Some((start, end)) = self.indexed(&piece, first, count)
         {
-            return Ok(Some(Span { piece, first, start, end }));
+            return Ok(Some(Span { piece, first, start, end, is_indexed: true }));
         }
         let places = self.places(&piece, limit)?;
         let at = first.saturating_sub(piece.beginning.first);
         let at = usize::try_from(at).unwrap_or(usize::MAX);
-        let Some((start, end)) = range(&places.offsets, at, count, places.end) else {
-            return Err(unreadable(
-                &piece,
-                limit,
-                &format!("expected entry {first}, found the end"),
-            ));
+        let (end, damage) = match &places.damage {
+            Some((at, what)) => (*at, what.clone()),
+            None => (places.end, format!("expected entry {first}, found the end")),
         };
-        Ok(Some(Span { piece, first, start, end }))
+        let Some((start, end)) = range(&places.offsets, at, count, end) else {
+            return Err(unreadable(&piece, end, &damage));
+        };
+        Ok(Some(Span { piece, first, start, end, is_indexed: false }))
     }
 
     /// Where the frames of a segment are: found by reading it, if nobody has done so lately.
     fn places(&self, piece: &Arc<Piece>, end: u64) -> io::Result<Arc<Places>> {
         let ordinal = piece.beginning.ordinal;
+        let mut before = Places::none(piece);
         {
             let mut cache = self.cache.lock();
-            let found =
-                cache.0.iter().position(|(known, places)| *known == ordinal && places.end == end);
-            if let Some(found) = found.and_then(|at| cache.0.remove(at)) {
-                let places = Arc::clone(&found.1);
-                cache.0.push_front(found);
-                return Ok(places);
+            let found = cache.0.iter().position(|(known, _)| *known == ordinal);
+            if let Some((_, places)) = found.and_then(|at| cache.0.remove(at)) {
+                if places.end == end {
+                    cache.0.push_front((ordinal, Arc::clone(&places)));
+                    return Ok(places);
+                }
+                if places.end < end && places.damage.is_none() {
+                    // The segment has grown: whoever follows a writer must not read all of it again each time.
+                    before = Arc::try_unwrap(places).unwrap_or_else(|places| (*places).clone());
+                }
             }
         }
-        let places = Arc::new(scan(piece, end)?);
+        let places = Arc::new(scan(piece, before, end)?);
         let mut cache = self.cache.lock();
         cache.0.retain(|(known, _)| *known != ordinal);
         cache.0.push_front((ordinal, Arc::clone(&places)));
@@ -182,49 +254,75 @@ impl Directory {
     }
 
     pub(super) fn find_id(&self, id: &EventId) -> io::Result<Option<u64>> {
-        let mut pieces = {
-            let live = self.live.lock();
-            if let Some(sequence) = live.ids.get(id) {
-                return Ok(Some(sequence));
-            }
-            let last = live.pieces.len().saturating_sub(1);
-            let ends = live.pieces.iter().enumerate().map(|(at, piece)| {
-                let end = if at == last { live.recent_at } else { piece.end.unwrap_or(live.end) };
-                (Arc::clone(piece), end)
-            });
-            ends.collect::<Vec<_>>()
-        };
-        if pieces.len() > 1
-            && let Ok(found) = self.indexed_id(id)
-        {
-            if found.is_some() {
-                return Ok(found);
-            }
-            pieces.drain(..pieces.len().saturating_sub(1));
+        if let Some(sequence) = self.live.lock().ids.get(id) {
+            return Ok(Some(sequence));
         }
+        let (found, unknown) = self.indexed_id(id);
+        match found {
+            Some(sequence) if self.has_id(sequence, id)? => Ok(found),
+            // What an index says is not so: then nothing that it says counts.
+            Some(_) => self.find_within(id, &[ALL]),
+            None => self.find_within(id, &unknown),
+        }
+    }
+
+    /// Whether an entry is of this event.
+    fn has_id(&self, sequence: u64, id: &EventId) -> io::Result<bool> {
+        let mut frames = Frames::new();
+        self.read_frames(sequence, 1, &mut frames)?;
+        Ok(frames.iter().next().is_some_and(|frame| {
+            let fields = Fields::parse(&mut Reader::new(frame.body));
+            let is_it = |fields: &Fields<'_>| fields.sequence == sequence && fields.event_id == *id;
+            fields.is_ok_and(|(fields, _)| is_it(&fields))
+        }))
+    }
+
+    /// Looks for an event in the segments with these numbers, from the last one on, by reading them.
+    fn find_within(&self, id: &EventId, ranges: &[Range<u64>]) -> io::Result<Option<u64>> {
+        let pieces: Vec<_> = {
+            let live = self.live.lock();
+            let before = |number| live.pieces.partition_point(|p| p.beginning.ordinal < number);
+            let within =
+                ranges.iter().filter_map(|r| live.pieces.get(before(r.start)..before(r.end)));
+            let end = |piece: &Piece| piece.end.unwrap_or(live.recent_at);
+            within.flatten().map(|piece| (Arc::clone(piece), end(piece))).collect()
+        };
         for (piece, end) in pieces.iter().rev() {
-            if let Some(sequence) = self.places(piece, *end)?.ids.get(id) {
+            let places = self.places(piece, *end)?;
+            if let Some(sequence) = places.ids.get(id) {
                 return Ok(Some(sequence));
+            }
+            if let Some((at, what)) = &places.damage {
+                // It may be behind that: to say that there is none would have it recorded twice.
+                return Err(unreadable(piece, *at, what));
             }
         }
         Ok(None)
     }
 }
 
-/// Reads a segment up to a length.
-pub(super) fn scan(piece: &Piece, end: u64) -> io::Result<Places> {
-    let mut places = Places { end, ..Places::default() };
-    let mut scanner = Scanner::new(&*piece.file, piece.start, end);
-    let mut sequence = piece.beginning.first;
+/// Reads a segment up to a length, or to where no frame can be read, from where it was read before.
+pub(super) fn scan(piece: &Piece, before: Places, end: u64) -> io::Result<Places> {
+    let mut scanner = Scanner::new(&*piece.file, before.end, end);
+    let mut places = Places { end, ..before };
+    let mut sequence = piece.beginning.first.saturating_add(len_u64(places.offsets.len()));
     loop {
         match scanner.next()? {
             Scanned::End => return Ok(places),
-            Scanned::Damage(what) => return Err(unreadable(piece, scanner.at(), what)),
+            Scanned::Damage(what) => {
+                places.damage = Some((scanner.at(), what.to_owned()));
+                return Ok(places);
+            }
             Scanned::Frame(found) if found.kind == Kind::Entry => {
-                let written = Written::parse(found.left, scanner.body())
-                    .map_err(|error| unreadable(piece, found.at, &error.to_string()))?;
+                let fields = match frame::fields(scanner.body()) {
+                    Ok(fields) => fields,
+                    Err(error) => {
+                        places.damage = Some((found.at, error.to_string()));
+                        return Ok(places);
+                    }
+                };
                 places.offsets.push(u32::try_from(found.at).unwrap_or(u32::MAX));
-                places.ids.add(written.fields.event_id, sequence);
+                places.ids.add(fields.event_id, sequence);
                 sequence = sequence.saturating_add(1);
             }
             Scanned::Frame(_) => {}
@@ -232,30 +330,93 @@ pub(super) fn scan(piece: &Piece, end: u64) -> io::Result<Places> {
     }
 }
 
-/// The entries' frames in bytes of a segment that begin and end with whole frames.
-fn split(
-    piece: &Piece,
-    bytes: &[u8],
-    start: u64,
-    first: u64,
-) -> io::Result<Vec<(u64, u16, std::ops::Range<usize>)>> {
-    let mut found = Vec::new();
+/// The frames of entries and seals in bytes of a segment that begin and end with whole frames: all of them, or those before the first
+/// that is damaged. An error if that is the first.
+fn split(piece: &Piece, bytes: &[u8], start: u64, first: u64) -> io::Result<Split> {
+    let mut found = Split::default();
     let (mut at, mut sequence) = (0_usize, first);
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-        let place = start.saturating_add(len_u64(at));
-        let damaged = |what: &str| unreadable(piece, place, what);
-        let head = rest.first_chunk::<HEAD>().and_then(Head::parse);
-        let head = head.ok_or_else(|| damaged("expected a frame's head, found other bytes"))?;
-        let body = at.saturating_add(HEAD)..at.saturating_add(HEAD).saturating_add(head.length);
-        let content = bytes.get(body.clone()).ok_or_else(|| damaged("expected a whole frame"))?;
-        if crc32fast::hash(content) != head.crc {
-            return Err(damaged("expected a body with the CRC in its head, found another"));
-        }
+        let (head, body) = match frame_in(rest) {
+            Ok((head, body)) => (head, at.saturating_add(body.start)..at.saturating_add(body.end)),
+            Err(what) if found.entries.is_empty() => {
+                return Err(unreadable(piece, start.saturating_add(len_u64(at)), what));
+            }
+            // Whoever reads on is told there.
+            Err(_) => break,
+        };
         at = body.end;
-        if Kind::from_letter(head.letter) == Some(Kind::Entry) {
-            found.push((sequence, head.left, body));
-            sequence = sequence.saturating_add(1);
+        match Kind::from_letter(head.letter) {
+            Some(Kind::Entry) => {
+                found.entries.push((sequence, head.left, body));
+                sequence = sequence.saturating_add(1);
+            }
+            Some(Kind::Seal) => found.seals.push((sequence, body)),
+            _ => {}
         }
     }
     Ok(found)
+}
+
+/// The frame that bytes begin with: its head, and where its body is.
+fn frame_in(bytes: &[u8]) -> Result<(Head, Range<usize>), &'static str> {
+    let head = bytes.first_chunk::<HEAD>().and_then(Head::parse);
+    let head = head.ok_or("expected a frame's head, found other bytes")?;
+    let body = HEAD..HEAD.saturating_add(head.length);
+    let content = bytes.get(body.clone()).ok_or("expected a whole frame")?;
+    if crc32fast::hash(content) != head.crc {
+        return Err("expected a body with the CRC in its head, found another");
+    }
+    Ok((head, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+    use crate::segment::Beginning;
+
+    fn piece() -> Piece {
+        let beginning = Beginning {
+            chain_id: Digest::ZERO,
+            ordinal: 0,
+            first: 0,
+            prior: Digest::ZERO,
+            epoch: 0,
+            accepted: None,
+            authority: None,
+            begun: 0,
+        };
+        Piece { beginning, file: Arc::new(&[][..]), start: 0, end: None }
+    }
+
+    #[test]
+    fn frames_before_damage_are_given() {
+        let body = [7; 40];
+        let (letter, crc) = (Kind::Entry.letter(), crc32fast::hash(&body));
+        let head = Head { letter, mark: 0, left: 0, length: body.len(), crc }.encode();
+        let frame = [&head[..], &body].concat();
+        let mut bytes = frame.repeat(3);
+        assert_eq!(split(&piece(), &bytes, 0, 5).unwrap().entries.len(), 3);
+        bytes[2 * frame.len() + 20] ^= 1;
+        let found = split(&piece(), &bytes, 0, 5).unwrap();
+        assert_eq!(
+            found.entries.iter().map(|(sequence, ..)| *sequence).collect::<Vec<_>>(),
+            [5, 6]
+        );
+        bytes[20] ^= 1;
+        split(&piece(), &bytes, 0, 5).unwrap_err();
+    }
+
+    /// An index has as many ids as there are entries, or it is never made.
+    #[test]
+    fn an_id_that_occurs_again_is_kept() {
+        let id = |n| EventId::new(1, [n; 10]);
+        let mut places = Places::default();
+        for (sequence, n) in (0..).zip([3, 1, 3, 1, 1]) {
+            places.ids.add(id(n), sequence);
+        }
+        assert_eq!([id(1), id(2), id(3)].map(|id| places.ids.get(&id)), [Some(1), None, Some(0)]);
+        let (_, ids) = places.into_parts(&piece()).unwrap();
+        assert_eq!(ids, [id(3), id(1), id(3), id(1), id(1)]);
+    }
 }

@@ -9,7 +9,8 @@ use std::io;
 
 use crate::codec::{DecodeError, Reader, Writer, len_u64};
 use crate::digest::Digest;
-use crate::disk::File;
+use crate::directory::RECORD;
+use crate::disk::{DiskError, File};
 use crate::key::KeyId;
 use crate::limit::{SEQUENCE_MAX, SIZE_MAX};
 
@@ -53,7 +54,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::over(Vec::with_capacity(LEN));
         w.array(12).uint(FORMAT).bytes(self.chain_id.as_bytes()).uint(self.ordinal);
         w.uint(self.length).uint(self.size).bytes(self.head.as_bytes());
@@ -78,7 +79,22 @@ impl Record {
         [&guarded, guard.as_bytes().get(..GUARD).unwrap_or_default()].concat()
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    /// The record in these bytes; nothing if there is none that is whole. One of another format is an error: what it says is not known,
+    /// and must not be written over as if it said nothing.
+    fn parse(bytes: &[u8]) -> io::Result<Option<Self>> {
+        let Some(body) = Self::guarded(bytes) else { return Ok(None) };
+        let r = &mut Reader::new(body);
+        let format = r.array().and_then(|_| r.uint()).unwrap_or(0);
+        if format != FORMAT {
+            let what = format!("expected format {FORMAT}, found {format}");
+            let advice = "use the sigchain that wrote it, or a newer one";
+            return Err(DiskError::new("LEDGER_FILES", RECORD, what, advice)
+                .into_io(io::ErrorKind::InvalidData));
+        }
+        Ok(Self::parse_body(body).ok())
+    }
+
+    fn guarded(bytes: &[u8]) -> Option<&[u8]> {
         let (length, rest) = bytes.split_first_chunk::<2>()?;
         let length = usize::from(u16::from_be_bytes(*length));
         let (body, guard) = (rest.get(..length)?, rest.get(length..)?.get(..GUARD)?);
@@ -86,16 +102,13 @@ impl Record {
         if found.as_bytes().get(..GUARD)? != guard {
             return None;
         }
-        Self::parse_body(body).ok()
+        Some(body)
     }
 
     fn parse_body(body: &[u8]) -> Result<Self, DecodeError> {
         let r = &mut Reader::new(body);
         r.array_exact(12)?;
-        let at = r.at();
-        if r.uint()? != FORMAT {
-            return Err(DecodeError::new(at, "format 1", "another"));
-        }
+        r.uint()?;
         let chain_id = Digest::new(r.bytes_exact()?);
         let ordinal = r.uint_max(SEQUENCE_MAX)?;
         let (length, size) = (r.uint()?, r.uint_max(SIZE_MAX)?);
@@ -117,9 +130,10 @@ impl Record {
         Ok(Self { chain_id, ordinal, length, size, head, seal, epoch, writing })
     }
 
-    /// Writes it. It is not synced.
-    pub(crate) fn write(&self, file: &dyn File) -> io::Result<()> {
-        file.write_at(&self.encode(), 0)
+    /// Writes it, and gives its bytes. It is not synced.
+    pub(crate) fn write(&self, file: &dyn File) -> io::Result<Vec<u8>> {
+        let bytes = self.encode();
+        file.write_at(&bytes, 0).map(|()| bytes)
     }
 
     /// Reads it; nothing if what is there is none, as after a power cut.
@@ -134,7 +148,7 @@ impl Record {
                 }
                 len = len.saturating_add(count);
             }
-            if let Some(record) = Self::parse(bytes.get(..len).unwrap_or_default()) {
+            if let Some(record) = Self::parse(bytes.get(..len).unwrap_or_default())? {
                 return Ok(Some(record));
             }
             std::thread::yield_now();

@@ -48,13 +48,27 @@ pub struct Lenience {
     pub memory: bool,
 }
 
+/// What a file system is, by the number of its kind, if a ledger does not put up with it: its name, and whether it is a network's.
+/// The type of the number differs from one architecture to the next, and its sign; 32 bits of it count.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn unfit(found: i128, lenience: Lenience) -> Option<(&'static str, bool)> {
+    let found = u64::try_from(found & 0xffff_ffff).ok()?;
+    let (_, name, is_network) = UNFIT.iter().find(|(number, ..)| *number == found)?;
+    let is_allowed = if *is_network { lenience.network } else { lenience.memory };
+    (!is_allowed).then_some((*name, *is_network))
+}
+
 /// Makes a folder, mode 0700, in one that is there, and syncs that one. A folder that is there and empty is taken as it is.
 pub fn create(path: &Path, lenience: Lenience) -> io::Result<Arc<dyn Folder>> {
+    let path = itself(path);
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     let made = fs::mkdir(path, Mode::RWXU);
+    if made == Err(Errno::NOENT) {
+        return Err(at(parent, Errno::NOENT.into()));
+    }
     if let Err(error) = made
         && error != Errno::EXIST
     {
@@ -62,28 +76,48 @@ pub fn create(path: &Path, lenience: Lenience) -> io::Result<Arc<dyn Folder>> {
     }
     let parent =
         fs::open(parent, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let folder = Real::open(path.to_owned(), lenience)?;
+    let mut folder = Real::open(path.to_owned(), lenience);
     if made.is_ok() {
-        // The umask may have taken bits away, and a default ACL added some.
-        fs::fchmod(&folder.fd, Mode::RWXU)?;
+        if folder.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+            // The umask has taken even the user's own rights away.
+            fs::chmod(path, Mode::RWXU).map_err(|error| at(path, error.into()))?;
+            folder = Real::open(path.to_owned(), lenience);
+        }
+        if let Ok(folder) = &folder {
+            // The umask may have taken bits away, and a default ACL added some.
+            fs::fchmod(&folder.fd, Mode::RWXU)?;
+        }
     }
+    let folder = folder?;
     folder.check()?;
     fs::fsync(parent)?;
     Ok(Arc::new(folder))
 }
 
+/// The path without a slash at its end, which would have a symbolic link followed.
+fn itself(path: &Path) -> &Path {
+    path.components().as_path()
+}
+
 /// Opens a folder that is there.
 pub fn open(path: &Path, lenience: Lenience) -> io::Result<Arc<dyn Folder>> {
-    let folder = Real::open(path.to_owned(), lenience)?;
+    let folder = Real::open(itself(path).to_owned(), lenience)?;
     folder.check()?;
     Ok(Arc::new(folder))
 }
 
 /// Opens a folder only to read: whoever may read its files may verify them, on whatever file system they are.
 pub fn open_to_read(path: &Path) -> io::Result<Arc<dyn Folder>> {
-    let mut folder = Real::open(path.to_owned(), Lenience { network: true, memory: true })?;
+    let lenience = Lenience { network: true, memory: true };
+    let mut folder = Real::open(itself(path).to_owned(), lenience)?;
     folder.only_reads = true;
     Ok(Arc::new(folder))
+}
+
+/// Whether an error says that no more files can be open, which is nothing about the disk.
+fn is_handles(error: &io::Error) -> bool {
+    let number = error.raw_os_error();
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| number == Some(errno.raw_os_error()))
 }
 
 /// An error with the path that it is about.
@@ -98,6 +132,9 @@ fn at(path: &Path, error: io::Error) -> io::Error {
         io::ErrorKind::NotADirectory => ("FS_KIND", "give a directory"),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ("FS_FULL", "make room"),
         io::ErrorKind::ReadOnlyFilesystem => ("FS_READ_ONLY", "mount it writable"),
+        _ if is_handles(&error) => {
+            ("FS_HANDLES", "let the process have more files open: ulimit -n")
+        }
         _ => ("IO_ERROR", "see to the disk"),
     };
     let refused = DiskError::new(code, &path.to_string_lossy(), error.to_string(), advice);
@@ -138,21 +175,11 @@ impl Real {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn check_system(&self, lenience: Lenience) -> io::Result<()> {
         let found = fs::fstatfs(&self.fd)?.f_type;
-        // The type of the number differs from one architecture to the next; 32 bits of it count.
-        let found = u64::try_from(i128::from(found) & 0xffff_ffff).unwrap_or(0);
-        let Some((_, name, is_network)) = UNFIT.iter().find(|(number, ..)| *number == found) else {
-            return Ok(());
-        };
-        if if *is_network { lenience.network } else { lenience.memory } {
-            return Ok(());
-        }
-        let (code, advice) = if *is_network {
-            (
-                "FS_NETWORK",
-                "put the ledger on a disk of this machine, or allow a network file system",
-            )
+        let Some((name, is_network)) = unfit(found.into(), lenience) else { return Ok(()) };
+        let (code, advice) = if is_network {
+            ("FS_NETWORK", "put it on a disk of this machine, or allow a network file system")
         } else {
-            ("FS_MEMORY", "put the ledger on a disk, or allow a file system in memory")
+            ("FS_MEMORY", "put it on a disk, or allow a file system in memory")
         };
         Err(self.refuse(code, format!("expected a disk of this machine, found {name}"), advice))
     }
@@ -233,7 +260,7 @@ impl Folder for Real {
         let fd = fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|error| at(&self.within(name), error.into()))?;
         fs::fchmod(&fd, Mode::RUSR | Mode::WUSR)?;
-        Ok(Box::new(RealFile(fd.into())))
+        Ok(Box::new(RealFile { file: fd.into(), path: self.within(name) }))
     }
 
     fn open(&self, name: &str, writable: bool) -> io::Result<Box<dyn File>> {
@@ -242,25 +269,36 @@ impl Folder for Real {
         let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd = match fs::openat(&self.fd, name, flags, Mode::empty()) {
             Ok(fd) => fd,
-            Err(Errno::LOOP | Errno::NXIO) => {
-                let (what, advice) =
-                    ("expected a file, found a symbolic link or a FIFO", "remove it");
-                return Err(DiskError::new(
-                    "FS_KIND",
-                    &self.within(name).to_string_lossy(),
-                    what,
-                    advice,
-                )
-                .into_io(io::ErrorKind::PermissionDenied));
+            Err(error @ (Errno::LOOP | Errno::NXIO | Errno::ISDIR)) => {
+                let (what, kind) = match error {
+                    Errno::LOOP => ("a symbolic link", io::ErrorKind::PermissionDenied),
+                    Errno::ISDIR => ("a directory", io::ErrorKind::IsADirectory),
+                    _ => ("a FIFO, a socket or a device", io::ErrorKind::PermissionDenied),
+                };
+                let place = self.within(name);
+                let what = format!("expected a file, found {what}");
+                let advice = "somebody has exchanged it: look at who could";
+                return Err(
+                    DiskError::new("FS_KIND", &place.to_string_lossy(), what, advice).into_io(kind)
+                );
             }
             Err(error) => return Err(at(&self.within(name), error.into())),
         };
         self.check_file(name, &fd)?;
-        Ok(Box::new(RealFile(fd.into())))
+        Ok(Box::new(RealFile { file: fd.into(), path: self.within(name) }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let renamed = fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE);
+        let mut renamed = fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE);
+        if renamed == Err(Errno::INVAL) {
+            // A file system that knows no such thing, as ZFS before 2.2. Whoever renames here holds the lock, so a name that is free
+            // stays so.
+            renamed = match fs::statat(&self.fd, to, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(_) => Err(Errno::EXIST),
+                Err(Errno::NOENT) => fs::renameat(&self.fd, from, &self.fd, to),
+                Err(error) => Err(error),
+            };
+        }
         renamed.map_err(|error| at(&self.within(to), error.into()))
     }
 
@@ -283,15 +321,27 @@ impl Folder for Real {
 
     fn folder(&self, name: &str, create: bool) -> io::Result<Arc<dyn Folder>> {
         let path = self.within(name);
-        if create {
-            match fs::mkdirat(&self.fd, name, Mode::RWXU) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(error) => return Err(at(&path, error.into())),
+        let failed = |error: Errno| at(&path, error.into());
+        let made = create
+            && match fs::mkdirat(&self.fd, name, Mode::RWXU) {
+                Ok(()) => true,
+                Err(Errno::EXIST) => false,
+                Err(error) => return Err(failed(error)),
+            };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = || fs::openat(&self.fd, name, flags, Mode::empty());
+        let mut fd = open();
+        if made {
+            if matches!(fd, Err(Errno::ACCESS)) {
+                // As in `create`.
+                fs::chmodat(&self.fd, name, Mode::RWXU, AtFlags::empty()).map_err(failed)?;
+                fd = open();
+            }
+            if let Ok(fd) = &fd {
+                fs::fchmod(fd, Mode::RWXU)?;
             }
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = fs::openat(&self.fd, name, flags, Mode::empty())
-            .map_err(|error| at(&path, error.into()))?;
+        let fd = fd.map_err(failed)?;
         let folder = Self { fd, path, only_reads: self.only_reads };
         if !self.only_reads {
             folder.check()?;
@@ -300,7 +350,12 @@ impl Folder for Real {
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(fs::fsync(&self.fd)?)
+        // There fsync leaves it in the drive's cache.
+        #[cfg(target_vendor = "apple")]
+        let synced = fs::fcntl_fullfsync(&self.fd);
+        #[cfg(not(target_vendor = "apple"))]
+        let synced = fs::fsync(&self.fd);
+        synced.map_err(|error| at(&self.path, error.into()))
     }
 
     fn lock(&self) -> io::Result<bool> {
@@ -319,31 +374,91 @@ impl Folder for Real {
         let stat = fs::fstatvfs(&self.fd)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
+
+    fn place(&self) -> String {
+        self.path.to_string_lossy().into_owned()
+    }
 }
 
 #[derive(Debug)]
-struct RealFile(std::fs::File);
+struct RealFile {
+    file: std::fs::File,
+    path: PathBuf,
+}
+
+impl RealFile {
+    /// What the disk does not give. Whoever is told so has to know of which file, and must not take it for damage.
+    fn unreadable(&self, what: &str, error: &io::Error) -> io::Error {
+        let what = format!("{what} cannot be read: {error}");
+        let advice = "see to the disk: this says nothing of what was recorded";
+        DiskError::new("FS_UNREADABLE", &self.path.to_string_lossy(), what, advice)
+            .into_io(error.kind())
+    }
+}
 
 impl File for RealFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         // Goes on after a short write and an interruption.
-        self.0.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         loop {
-            match self.0.read_at(buffer, offset) {
+            match self.file.read_at(buffer, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => return read,
+                read => {
+                    return read.map_err(|e| self.unreadable(&format!("byte {offset}"), &e));
+                }
             }
         }
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.0.metadata().map(|metadata| metadata.len())
+        let length = self.file.metadata().map(|metadata| metadata.len());
+        length.map_err(|error| self.unreadable("its length", &error))
+    }
+}
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use crate::disk::real::{Lenience, unfit};
+
+    /// Such as cannot be mounted where tests run, by the numbers that statfs(2) documents; negative where they are 32 bits with a sign.
+    #[test]
+    fn file_systems_of_networks_and_in_memory_need_to_be_allowed() {
+        let (strict, network, memory) = (
+            Lenience::default(),
+            Lenience { network: true, memory: false },
+            Lenience { network: false, memory: true },
+        );
+        let networks = [
+            (0x6969, "NFS"),
+            (0xff53_4d42, "CIFS"),
+            (i128::from(-0x00ac_b2be_i32), "CIFS"),
+            (0xfe53_4d42, "SMB2"),
+            (i128::from(-0x01ac_b2be_i32), "SMB2"),
+            (0x517b, "SMB"),
+            (0x0102_1997, "9P"),
+            (0x00c3_6400, "Ceph"),
+            (0x6573_5546, "FUSE"),
+        ];
+        for (number, name) in networks {
+            assert_eq!(unfit(number, strict), Some((name, true)), "{number:x}");
+            assert_eq!(unfit(number, memory), Some((name, true)), "{number:x}");
+            assert_eq!(unfit(number, network), None, "{number:x}");
+        }
+        for (number, name) in [(0x0102_1994, "tmpfs"), (0x8584_58f6, "ramfs")] {
+            assert_eq!(unfit(number, strict), Some((name, false)), "{number:x}");
+            assert_eq!(unfit(number, network), Some((name, false)), "{number:x}");
+            assert_eq!(unfit(number, memory), None, "{number:x}");
+        }
+        // ext4, XFS, Btrfs, ZFS, overlayfs.
+        for number in [0xef53, 0x5846_5342, 0x9123_683e, 0x2fc1_2fc1, 0x794c_7630] {
+            assert_eq!(unfit(number, strict), None, "{number:x}");
+        }
     }
 }

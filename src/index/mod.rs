@@ -21,6 +21,7 @@ mod runs;
 mod sealed;
 mod shelf;
 
+use crate::digest::Digest;
 use crate::id::EventId;
 
 pub use crate::index::runs::Runs;
@@ -39,6 +40,8 @@ pub struct Source {
     pub count: u64,
     /// Its length in bytes, as far as it is accepted.
     pub length: u64,
+    /// Digest of its last entry: of another branch of the chain nothing else need differ.
+    pub head: Digest,
 }
 
 /// What a sealed segment holds, as far as it is indexed.

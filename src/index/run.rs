@@ -13,8 +13,8 @@ use std::vec;
 use crate::codec::len_u64;
 use crate::digest::Digest;
 use crate::disk::Folder;
-use crate::index::Content;
 use crate::index::block::{self, Block, Blocks, Draft, ROOM};
+use crate::index::{Content, Source};
 
 /// What the file is, and its format.
 const MAGIC: &[u8; 8] = b"sigids-1";
@@ -65,12 +65,14 @@ pub(super) struct Origin {
     pub(super) first: u64,
     pub(super) count: u64,
     pub(super) length: u64,
+    /// Digest of the last entry of the last segment.
+    pub(super) head: Digest,
 }
 
 impl Origin {
     /// What the first block begins with; the bounds follow.
     fn head(&self, chain: &Digest) -> Vec<u8> {
-        let mut head = [MAGIC.as_slice(), chain.as_bytes()].concat();
+        let mut head = [MAGIC.as_slice(), chain.as_bytes(), self.head.as_bytes()].concat();
         for number in [self.span.first, self.span.last, self.first, self.count, self.length] {
             head.extend_from_slice(&number.to_be_bytes());
         }
@@ -84,6 +86,7 @@ impl Origin {
             first: self.first,
             count: self.count.saturating_add(next.count),
             length: self.length.saturating_add(next.length),
+            head: next.head,
         }
     }
 }
@@ -152,7 +155,8 @@ impl Run {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         let span = Span { first: source.ordinal, last: source.ordinal };
-        let origin = Origin { span, first: source.first, count, length: source.length };
+        let Source { first, length, head, .. } = *source;
+        let origin = Origin { span, first, count, length, head };
         let ids = content.ids.iter().map(|id| *id.as_bytes());
         let mut records: Vec<Record> = ids.zip(source.first..).collect();
         records.sort_unstable();
@@ -162,11 +166,12 @@ impl Run {
         Self::make(folder, chain, origin, bounds, false, || Ok(records.next()))
     }
 
-    /// The ids of runs that follow each other. Synced, because the runs are then removed.
+    /// The ids of runs that follow each other. Synced, because the runs are then removed. Given up when `is_over` says so.
     pub(super) fn merge<'r>(
         folder: &dyn Folder,
         chain: &Digest,
         runs: impl Iterator<Item = &'r Self> + Clone,
+        is_over: impl Fn() -> bool,
     ) -> io::Result<Option<Self>> {
         let origins = runs.clone().map(|run| run.origin);
         let Some(origin) = origins.reduce(|all, next| all.join(&next)) else { return Ok(None) };
@@ -180,6 +185,9 @@ impl Run {
             cursors.push(cursor);
         }
         let least = || {
+            if is_over() {
+                return Err(io::Error::new(io::ErrorKind::Interrupted, "the ledger was closed"));
+            }
             let open = cursors.iter_mut().filter(|cursor| cursor.next.is_some());
             open.min_by_key(|cursor| cursor.next).map_or(Ok(None), Cursor::advance)
         };

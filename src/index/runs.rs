@@ -19,7 +19,7 @@ use crate::disk::{DiskError, Folder};
 use crate::id::EventId;
 use crate::index::run::{Origin, Run, Span};
 use crate::index::{Content, Source, block};
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// Runs that are merged into one.
 const EIGHT: usize = 8;
@@ -35,6 +35,8 @@ pub struct Runs {
     live: Mutex<Live>,
     /// Held by whoever writes to the folder.
     work: Mutex<()>,
+    /// Whether nothing more is to be merged.
+    is_over: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -43,6 +45,8 @@ struct Live {
     ordinals: Range<u64>,
     /// From the first segment to the last, none twice.
     runs: Vec<Arc<Run>>,
+    /// Whether one was damaged, and its file is still there.
+    is_littered: bool,
 }
 
 impl Live {
@@ -84,14 +88,15 @@ impl Live {
 /// Sums over the segments of a span, if all of them are there.
 fn origin_of(segments: &BTreeMap<u64, &Source>, span: Span) -> Option<Origin> {
     let mut found = segments.range(span.first..=span.last).map(|(_, source)| **source);
-    let Source { first, mut count, mut length, .. } = found.next()?;
+    let Source { first, mut count, mut length, mut head, .. } = found.next()?;
     let mut segments = 1;
     for source in found {
+        head = source.head;
         segments += 1;
         count = count.saturating_add(source.count);
         length = length.saturating_add(source.length);
     }
-    (segments == span.len()).then_some(Origin { span, first, count, length })
+    (segments == span.len()).then_some(Origin { span, first, count, length, head })
 }
 
 impl Runs {
@@ -104,7 +109,7 @@ impl Runs {
         let mut spans: Vec<Span> =
             folder.names()?.iter().filter_map(|name| Span::parse(name)).collect();
         spans.sort_unstable_by_key(|span| Reverse(span.len()));
-        let mut live = Live { ordinals, runs: Vec::new() };
+        let mut live = Live { ordinals, runs: Vec::new(), is_littered: false };
         for span in spans {
             if live.runs.iter().any(|run| run.span().overlaps(span)) {
                 continue;
@@ -115,7 +120,13 @@ impl Runs {
                 live.put(run);
             }
         }
-        Ok(Self { folder, chain, live: Mutex::new(live), work: Mutex::new(()) })
+        Ok(Self {
+            folder,
+            chain,
+            live: Mutex::new(live),
+            work: Mutex::new(()),
+            is_over: AtomicBool::new(false),
+        })
     }
 
     /// The segments whose ids are in no run: add each of them.
@@ -133,6 +144,10 @@ impl Runs {
     pub fn add(&self, content: &Content<'_>) -> io::Result<()> {
         let _work = self.work.lock();
         let ordinal = content.source.ordinal;
+        if std::mem::take(&mut self.live.lock().is_littered) {
+            // What is damaged would count again when the runs are opened, until somebody reads what is wrong with it.
+            self.remove_others()?;
+        }
         let own = Span { first: ordinal, last: ordinal };
         if self.live.lock().runs.iter().any(|run| run.span().overlaps(own)) {
             return Ok(());
@@ -170,12 +185,55 @@ impl Runs {
         Ok(lowest)
     }
 
-    /// Merges eight runs, if there are eight that fit. Says whether there were.
+    /// The lowest sequence of an entry with this event in the segments that are in runs, and the numbers of all others: of those nothing is
+    /// known. A run that cannot be read is as one that is missing; one that is damaged is taken out, so that its segments are added
+    /// again.
+    pub fn find_known(&self, event_id: &EventId) -> (Option<u64>, Vec<Range<u64>>) {
+        let id = event_id.as_bytes();
+        let runs = self.live.lock().runs.clone();
+        let (mut lowest, mut unknown): (Option<u64>, _) = (None, Vec::new());
+        let mut next = 0;
+        for run in runs {
+            let Span { first, last } = run.span();
+            match run.find(id) {
+                Ok(found) => {
+                    lowest = lowest.into_iter().chain(found).min();
+                    unknown.push(next..first);
+                    next = last.saturating_add(1);
+                }
+                Err(error) if block::is_damage(&error) => self.take_out(&run),
+                Err(_) => {}
+            }
+        }
+        unknown.push(next..u64::MAX);
+        unknown.retain(|gap| !gap.is_empty());
+        (lowest, unknown)
+    }
+
+    /// Has no look-up read a run any more.
+    fn take_out(&self, run: &Arc<Run>) {
+        let mut live = self.live.lock();
+        live.runs.retain(|other| !Arc::ptr_eq(other, run));
+        live.is_littered = true;
+    }
+
+    /// Ends a merge that is under way, and begins no other.
+    pub fn stop(&self) {
+        self.is_over.store(true, Ordering::Release);
+    }
+
+    /// Merges eight runs, if there are eight that fit, or takes out those that turn out to be damaged. Says whether it did either.
     pub fn merge_step(&self) -> io::Result<bool> {
         let work = self.work.lock();
         let Some(eight) = self.live.lock().eight() else { return Ok(false) };
         let runs = eight.iter().map(|run| &**run);
-        let Some(merged) = Run::merge(&*self.folder, &self.chain, runs)? else { return Ok(false) };
+        let is_over = || self.is_over.load(Ordering::Acquire);
+        let merged = match Run::merge(&*self.folder, &self.chain, runs, is_over) {
+            // Else the same eight would be tried, in vain, for ever.
+            Err(error) if block::is_damage(&error) && !self.check_runs(&eight)? => return Ok(true),
+            merged => merged?,
+        };
+        let Some(merged) = merged else { return Ok(false) };
         // Its name must last before the names of those that it stands for are gone.
         self.folder.sync()?;
         self.live.lock().put(merged);
@@ -188,11 +246,15 @@ impl Runs {
     pub fn check(&self) -> io::Result<bool> {
         let _work = self.work.lock();
         let runs = self.live.lock().runs.clone();
+        self.check_runs(&runs)
+    }
+
+    fn check_runs(&self, runs: &[Arc<Run>]) -> io::Result<bool> {
         let mut is_sound = true;
         for run in runs {
             if !run.check()? {
                 is_sound = false;
-                self.live.lock().runs.retain(|other| other.span() != run.span());
+                self.take_out(run);
                 // It would be taken for a good one when it is opened again, as long as nobody reads what is wrong with it.
                 block::remove(&*self.folder, &run.span().name())?;
             }
@@ -203,6 +265,10 @@ impl Runs {
     /// Removes what a crash or a merge has left: files of runs that do not count.
     pub fn sweep(&self) -> io::Result<()> {
         let _work = self.work.lock();
+        self.remove_others()
+    }
+
+    fn remove_others(&self) -> io::Result<()> {
         let live: Vec<String> = self.live.lock().runs.iter().map(|run| run.span().name()).collect();
         for name in self.folder.names()? {
             if name.starts_with("ids-") && !live.contains(&name) {

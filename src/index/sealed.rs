@@ -24,8 +24,8 @@ fn name(ordinal: u64) -> String {
 }
 
 fn head(chain: &Digest, source: &Source) -> Vec<u8> {
-    let Source { ordinal, first, count, length } = *source;
-    let mut head = [MAGIC.as_slice(), chain.as_bytes()].concat();
+    let Source { ordinal, first, count, length, head: last } = *source;
+    let mut head = [MAGIC.as_slice(), chain.as_bytes(), last.as_bytes()].concat();
     for number in [ordinal, first, count, length] {
         head.extend_from_slice(&number.to_be_bytes());
     }

@@ -3,23 +3,28 @@
 //! They are claimed under numbers that are given once. A writer whose number is gone is not alone: another copy of the ledger goes
 //! on elsewhere, and this one stops, before its next acknowledgement or within a bounded time, as its options say.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::anchor::{Anchors, Claim, Claimed, FIRST, Local, Standing, judge};
+use crate::anchor::Anchors;
 use crate::checkpoint::Checkpoint;
 use crate::digest::Digest;
-use crate::disk::{DiskError, Lenience};
-use crate::error::OpenError;
+use crate::disk::DiskError;
+use crate::error::{OpenError, Refusal};
+use crate::ledger::Ledger;
+use crate::ledger::asked::Asked;
 use crate::ledger::observe;
+use crate::ledger::options::Files;
 use crate::ledger::shared::{Held, Shared};
-use crate::recovery::Anchored;
+use crate::ledger::sinks::{Known, RootAt, Sink, Unanchored, entries};
+use crate::ledger::state::Stage;
 use crate::signer::Signer;
-use crate::store::StoreError;
-use crate::sync::{AtomicU64, Condvar, Mutex, Ordering};
+use crate::store::{Store, StoreError};
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, within};
 use crate::tree::Frontier;
 
 /// When a ledger anchors what is durable.
@@ -42,69 +47,14 @@ impl Default for Fence {
     }
 }
 
-/// Where a ledger anchors.
-#[derive(Clone, Debug, Default)]
-pub(super) enum Where {
-    /// In the user's home for sigchain.
-    #[default]
-    Home,
-    /// Here.
-    These(Vec<Arc<dyn Anchors>>),
-}
-
-impl Where {
-    /// The sinks.
-    pub(super) fn sinks(&self, lenience: Lenience) -> io::Result<Vec<Arc<dyn Anchors>>> {
-        match self {
-            Self::Home => Ok(vec![Arc::new(Local::in_home(lenience)?)]),
-            Self::These(sinks) => Ok(sinks.clone()),
-        }
-    }
-}
-
 /// How often the thread looks around that has nothing to anchor.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// A sink, and how far it is.
-struct Sink {
-    anchors: Arc<dyn Anchors>,
-    /// The number that was held last; none before the first.
-    held: Option<u64>,
-    size: u64,
-    /// What was claimed last, if it is not known whether it was held.
-    tried: Option<String>,
-}
+/// How long after a first failure it is tried again; twice that after the next, and so on up to `IDLE`.
+const PAUSE: Duration = Duration::from_millis(100);
 
-impl Sink {
-    /// Claims the next number for this checkpoint.
-    fn claim(&mut self, due: &Due, note: &Checkpoint) -> Result<(), Unanchored> {
-        loop {
-            let number = self.held.map_or(FIRST, |held| held.saturating_add(1));
-            match self.anchors.claim(&due.chain_id, number, note) {
-                Ok(Claimed::Held) => {
-                    (self.held, self.size, self.tried) = (Some(number), due.size, None);
-                    return Ok(());
-                }
-                // An attempt of this very writer, of which it did not learn that it had succeeded.
-                Ok(Claimed::Taken(claim))
-                    if claim.number == number && self.tried.as_ref() == Some(&claim.note) =>
-                {
-                    (self.held, self.size, self.tried) = (Some(number), claim.size, None);
-                }
-                Ok(Claimed::Taken(Claim { number, size, .. })) => {
-                    return Err(Unanchored::Fenced(format!(
-                        "another writer of this chain has anchored {size} entries under number {number}: \
-                         this ledger was copied, or set back"
-                    )));
-                }
-                Err(error) => {
-                    self.tried = Some(note.encode());
-                    return Err(Unanchored::Failed(error.to_string()));
-                }
-            }
-        }
-    }
-}
+/// What a sink may take to answer, unless it is said otherwise.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is wanted of the thread that anchors.
 #[derive(Clone, Copy, Debug, Default)]
@@ -117,15 +67,33 @@ struct Wanted {
 #[derive(Default)]
 pub(super) struct Keeper {
     sinks: Mutex<Vec<Sink>>,
+    /// Whether there are any.
+    is_used: bool,
+    /// Whoever signs checkpoints.
+    asked: Asked,
     /// Why the last attempt failed.
     trouble: Mutex<Option<String>>,
+    /// Whether somebody else was found to hold the next number.
+    fenced: AtomicBool,
     wanted: Mutex<Wanted>,
     changed: Condvar,
     /// Entries that every sink has.
     anchored: AtomicU64,
-    /// Entries that may be durable and not anchored.
-    most: u64,
-    fence: Option<Fence>,
+    /// Entries that are durable.
+    durable: AtomicU64,
+    terms: Terms,
+}
+
+/// On what terms a ledger is anchored.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Terms {
+    pub(super) fence: Option<Fence>,
+    /// Entries that may be durable and not at every sink.
+    pub(super) most: u64,
+    /// What a sink may take to answer.
+    pub(super) patience: Duration,
+    /// What a signer may.
+    pub(super) signer_time: Duration,
 }
 
 impl fmt::Debug for Keeper {
@@ -143,93 +111,38 @@ pub(super) struct Due {
     pub(super) signer: Arc<dyn Signer>,
 }
 
-/// Why something was not anchored.
-pub(super) enum Unanchored {
-    /// Somebody else holds the next number.
-    Fenced(String),
-    /// It could not be done, this time.
-    Failed(String),
-}
-
-/// What the sinks know of a chain.
-pub(super) struct Known(Vec<(Arc<dyn Anchors>, Option<Claim>)>);
-
-impl Known {
-    /// Asks them.
-    pub(super) fn ask(sinks: Vec<Arc<dyn Anchors>>, chain_id: &Digest) -> io::Result<Self> {
-        let ask = |anchors: Arc<dyn Anchors>| {
-            let claim = anchors.latest(chain_id)?;
-            Ok((anchors, claim))
-        };
-        sinks.into_iter().map(ask).collect::<io::Result<_>>().map(Self)
-    }
-
-    /// The sizes that they speak of, ascending.
-    pub(super) fn sizes(&self) -> Vec<u64> {
-        let mut sizes: Vec<u64> =
-            self.0.iter().filter_map(|(_, claim)| claim.as_ref().map(|claim| claim.size)).collect();
-        sizes.sort_unstable();
-        sizes.dedup();
-        sizes
-    }
-
-    /// How a chain of this size stands to them, that had these roots.
-    pub(super) fn judge(&self, size: u64, roots: &[(u64, Digest)]) -> Anchored {
-        let root_at = |size| roots.iter().find(|(at, _)| *at == size).map(|(_, root)| *root);
-        let mut anchored = Anchored::Nothing;
-        for claim in self.0.iter().filter_map(|(_, claim)| claim.as_ref()) {
-            match judge(claim, size, root_at) {
-                Standing::Agrees => anchored = Anchored::Agrees,
-                Standing::Behind { .. } => return Anchored::More,
-                // What was claimed ended between two batches of this chain, if it was this chain.
-                Standing::Beside { .. } | Standing::Untold { .. } => return Anchored::Other,
-            }
-        }
-        anchored
-    }
-
-    /// What they know, in words.
-    pub(super) fn words(&self) -> String {
-        let claims = self.0.iter().filter_map(|(_, claim)| claim.as_ref());
-        let sizes: Vec<String> = claims.map(|claim| format!("{} entries", claim.size)).collect();
-        sizes.join(", ")
-    }
-
-    /// Keeps them from here on.
-    pub(super) fn keep(self, fence: Fence, most: u64) -> Keeper {
-        let sinks: Vec<Sink> = self
-            .0
-            .into_iter()
-            .map(|(anchors, claim)| {
-                let size = claim.as_ref().map_or(0, |claim| claim.size);
-                Sink { anchors, held: claim.map(|claim| claim.number), size, tried: None }
-            })
-            .collect();
-        let anchored = sinks.iter().map(|sink| sink.size).min().unwrap_or(u64::MAX);
-        Keeper {
-            sinks: Mutex::new(sinks),
-            anchored: AtomicU64::new(anchored),
-            most,
-            fence: Some(fence),
-            ..Keeper::default()
-        }
-    }
-}
+/// Why nothing is anchored by a ledger that has no such key.
+const NO_SIGNER: &str = "nobody signs checkpoints: the chain has no active checkpoint key here; \
+                         enrol or rotate one, or open the ledger with its signer";
 
 impl Keeper {
-    /// Entries of `size` that no anchor has yet; none where there are no anchors.
+    /// Keeps these sinks of a ledger that has so many entries.
+    pub(super) fn new(known: Known, terms: Terms, size: u64) -> Self {
+        let (sinks, trouble) = known.into_parts(size);
+        let anchored = sinks.iter().map(Sink::reach).min().unwrap_or(0);
+        Self {
+            is_used: !sinks.is_empty(),
+            sinks: Mutex::new(sinks),
+            trouble: Mutex::new(trouble),
+            anchored: AtomicU64::new(anchored),
+            terms,
+            ..Self::default()
+        }
+    }
+
+    /// Entries of `size` that are not at every sink yet; all of them, where there are none.
     pub(super) fn exposed(&self, size: u64) -> u64 {
         size.saturating_sub(self.anchored.load(Ordering::Acquire))
     }
 
     /// Whether nothing is acknowledged before it is anchored.
     pub(super) fn is_strict(&self) -> bool {
-        self.fence == Some(Fence::Sync)
+        self.is_used && self.terms.fence == Some(Fence::Sync)
     }
 
-    /// Whether more is exposed than may be.
-    pub(super) fn is_over(&self, size: u64) -> bool {
-        self.fence.is_some() && self.exposed(size) > self.most
+    /// Whether somebody else was found to hold the next number.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.fenced.load(Ordering::Acquire)
     }
 
     /// Why the last attempt to anchor failed, if it did.
@@ -237,14 +150,11 @@ impl Keeper {
         self.trouble.lock().clone()
     }
 
-    /// How much may be exposed.
-    pub(super) fn most(&self) -> u64 {
-        self.most
-    }
-
     /// Says that so much is durable.
     pub(super) fn note(&self, size: u64) {
-        if let Some(Fence::Interval { entries, .. }) = self.fence
+        self.durable.store(size, Ordering::Release);
+        if let Some(Fence::Interval { entries, .. }) = self.terms.fence
+            && self.is_used
             && self.exposed(size) >= entries
         {
             self.poke();
@@ -263,44 +173,79 @@ impl Keeper {
         self.changed.notify_one();
     }
 
-    /// Waits until it is due. Says whether to go on.
-    fn wait(&self) -> bool {
-        let time = match self.fence {
-            Some(Fence::Interval { time, .. }) => time,
-            _ => IDLE,
+    /// Waits until it is due, or may be tried again after so many failures in a row. Says whether to go on.
+    fn wait(&self, failures: u32) -> bool {
+        let time = match (failures.checked_sub(1), self.terms.fence) {
+            (Some(before), _) => PAUSE.saturating_mul(1 << before.min(10)).min(IDLE),
+            (None, Some(Fence::Interval { time, .. })) => time,
+            (None, _) => IDLE,
         };
+        let start = Instant::now();
         let mut wanted = self.wanted.lock();
-        if !wanted.now && !wanted.end {
-            wanted = self.wanted.wait_for(wanted, &self.changed, time);
+        // Each commit asks for it while too much is exposed: what has just failed is not tried again for each of them.
+        while !wanted.end && (failures > 0 || !wanted.now) {
+            let left = time.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            wanted = self.wanted.wait_for(wanted, &self.changed, left);
         }
         wanted.now = false;
         !wanted.end
     }
 
-    /// Claims the next number of every sink for a checkpoint.
-    pub(super) fn anchor(&self, due: &Due) -> Result<(), Unanchored> {
+    /// Notes what became of an attempt.
+    fn tell(&self, claimed: &Result<(), Unanchored>) {
+        *self.trouble.lock() = claimed.as_ref().err().map(ToString::to_string);
+        match claimed {
+            Ok(()) => {
+                let durable = self.durable.load(Ordering::Acquire);
+                observe::anchored(self.anchored.load(Ordering::Acquire), self.exposed(durable));
+            }
+            Err(why) => {
+                self.fenced.fetch_or(matches!(why, Unanchored::Fenced(_)), Ordering::AcqRel);
+                observe::not_anchored(&why.to_string());
+            }
+        }
+    }
+
+    /// Claims the next number of every sink for a checkpoint: of all of them, whatever one says. That somebody else writes this chain is
+    /// the worst that it can be.
+    fn anchor(&self, due: &Due, root_at: RootAt<'_>, store: &dyn Store) -> Result<(), Unanchored> {
         let mut sinks = self.sinks.lock();
         if sinks.iter().all(|sink| sink.size >= due.size) {
+            *self.trouble.lock() = None;
             return Ok(());
         }
-        let note = Checkpoint::by_signer(&due.origin, due.size, due.root, &*due.signer);
-        let note = note.map_err(|error| Unanchored::Failed(error.to_string()));
-        let claimed = note.and_then(|note| {
-            let mut behind = sinks.iter_mut().filter(|sink| sink.size < due.size);
-            behind.try_for_each(|sink| sink.claim(due, &note))
-        });
-        match &claimed {
-            Ok(()) => observe::anchored(due.size, 0),
-            Err(Unanchored::Fenced(what) | Unanchored::Failed(what)) => observe::not_anchored(what),
+        let mut claimed = Ok(());
+        // Behind what the store says of itself nobody may know more of it.
+        let attested = store.attest().map_err(|error| error.to_string());
+        let note = attested.and_then(|()| self.checkpoint(due).map_err(|why| why.to_string()));
+        match note {
+            Err(what) => claimed = Err(Unanchored::Failed(what)),
+            Ok(note) => {
+                let time = self.terms.patience;
+                for sink in sinks.iter_mut().filter(|sink| sink.size < due.size) {
+                    let met = sink.ask_late(due.chain_id, due.size, root_at, time);
+                    let one = met.and_then(|()| sink.claim(due.chain_id, &note, time));
+                    if !matches!(claimed, Err(Unanchored::Fenced(_))) && one.is_err() {
+                        claimed = one;
+                    }
+                }
+            }
         }
-        *self.trouble.lock() = match &claimed {
-            Ok(()) => None,
-            Err(Unanchored::Fenced(what) | Unanchored::Failed(what)) => Some(what.clone()),
-        };
-        if claimed.is_ok() {
-            self.anchored.store(due.size, Ordering::Release);
-        }
+        let anchored = sinks.iter().map(Sink::reach).min().unwrap_or(0);
+        self.anchored.store(anchored, Ordering::Release);
+        self.tell(&claimed);
         claimed
+    }
+
+    fn checkpoint(&self, due: &Due) -> Result<Checkpoint, Refusal> {
+        let Due { origin, size, root, signer, .. } = due;
+        let (origin, size, root, by) = (origin.clone(), *size, *root, Arc::clone(signer));
+        self.asked.sign(&**signer, self.terms.signer_time, move || {
+            Checkpoint::by_signer(&origin, size, root, &*by).map_err(Refusal::Signer)
+        })
     }
 }
 
@@ -319,46 +264,111 @@ impl Shared {
         })
     }
 
+    /// Whether an event has to wait until more is anchored. `since` is when it began to. It is refused if that has failed, if it has
+    /// waited long enough, or if it does not wait.
+    pub(super) fn is_exposed(
+        &self,
+        held: &Held<'_>,
+        patient: bool,
+        since: &mut Option<Instant>,
+    ) -> Result<bool, Refusal> {
+        let keeper = &self.keeper;
+        let Terms { most, patience, .. } = keeper.terms;
+        if keeper.is_strict() && !held.state.has_checkpoint_signer() {
+            return Err(Refusal::Exposed { most: 0, why: NO_SIGNER.to_owned() });
+        }
+        if !keeper.is_used || keeper.exposed(held.state.frontier.size()) <= most {
+            return Ok(false);
+        }
+        let waited = since.get_or_insert_with(Instant::now).elapsed();
+        keeper.poke();
+        let late = || (waited >= patience).then(|| "it has not answered yet".to_owned());
+        let now = || (!patient).then(|| "it is being anchored".to_owned());
+        match keeper.trouble().or_else(late).or_else(now) {
+            Some(why) => Err(Refusal::Exposed { most, why }),
+            None => Ok(true),
+        }
+    }
+
     /// Anchors what was just written, where nothing is acknowledged before that.
     pub(super) fn anchor_first(
         &self,
         due: Option<Due>,
         frontier: &Frontier,
     ) -> Result<(), StoreError> {
+        // Without a signer of checkpoints only changes of keys come so far: they are what brings one.
         let Some(due) = due else { return Ok(()) };
         let due = Due { size: frontier.size(), root: frontier.root(), ..due };
-        self.keeper.anchor(&due).map_err(|error| {
-            let (Unanchored::Fenced(what) | Unanchored::Failed(what)) = error;
-            StoreError::Uncertain(io::Error::other(what))
-        })
+        let anchored = self.keeper.anchor(&due, &|_| None, &*self.store);
+        anchored.map_err(|error| StoreError::Uncertain(io::Error::other(error.to_string())))
+    }
+
+    /// What a ledger becomes whose write or anchor has failed.
+    pub(super) fn failed(&self, what: String) -> Stage {
+        if self.keeper.is_fenced() { Stage::Fenced(what) } else { Stage::Failed(what) }
     }
 
     /// Anchors what is durable and tends the store, now and then, until it is told to end. Between two times it keeps nothing of the
     /// ledger: whoever lets go of that must find its files free.
     pub(super) fn keep(keeper: &Keeper, shared: &Weak<Self>) {
-        while keeper.wait() {
+        let mut failures = 0_u32;
+        while keeper.wait(failures) {
             let Some(shared) = shared.upgrade() else { return };
             // What fails is tried again, and shows in what is exposed. Without indexes reading is slow, and right.
-            drop(shared.anchor());
-            drop(shared.store.tend());
+            failures = match shared.anchor() {
+                Ok(()) => 0,
+                Err(_) => failures.saturating_add(1),
+            };
+            match shared.store.tend() {
+                // A step at a time: what is to be anchored does not wait until all is done.
+                Ok(true) => keeper.poke(),
+                Ok(false) => {}
+                Err(error) => observe::not_tended(&error.to_string()),
+            }
         }
+    }
+
+    /// As `anchor`, but waits no longer than `time`.
+    pub(super) fn anchor_within(self: &Arc<Self>, time: Duration) -> Result<(), Unanchored> {
+        if !self.keeper.is_used {
+            return Ok(());
+        }
+        let shared = Arc::clone(self);
+        within(time, move || shared.anchor())
+            .map_err(|error| Unanchored::Failed(error.to_string()))?
+            .unwrap_or_else(|| Err(Unanchored::Failed("it has not answered yet".to_owned())))
     }
 
     /// Anchors what is durable.
     pub(super) fn anchor(&self) -> Result<(), Unanchored> {
         let held = self.lock();
-        if held.state.stage.refusal().is_some_and(|why| why != crate::error::Refusal::Closed) {
+        let is_over = held.state.stage.refusal().is_some_and(|why| why != Refusal::Closed);
+        if is_over || !self.keeper.is_used {
             return Ok(());
         }
-        let Some(due) = Self::due(&held) else { return Ok(()) };
+        let size = held.state.frontier.size();
+        let Some(due) = Self::due(&held) else {
+            drop(held);
+            if self.keeper.exposed(size) == 0 {
+                return Ok(());
+            }
+            let failed = Err(Unanchored::Failed(NO_SIGNER.to_owned()));
+            self.keeper.tell(&failed);
+            return failed;
+        };
         drop(held);
-        let anchored = self.keeper.anchor(&due);
+        let root_at = |size| {
+            let root = self.prove(&due.chain_id, &self.frontier(), |nodes, leaves| {
+                nodes.root_at(size, leaves)
+            });
+            root.ok().flatten()
+        };
+        let anchored = self.keeper.anchor(&due, &root_at, &*self.store);
         if let Err(Unanchored::Fenced(what)) = &anchored {
-            self.lock().fence(what);
+            self.lock().fail(Stage::Fenced(what.clone()), what);
         }
-        if anchored.is_ok() {
-            self.tell_changed();
-        }
+        // Those who wait for it go on, or are refused.
+        self.tell_changed();
         anchored
     }
 }
@@ -376,18 +386,51 @@ pub(super) fn place_of(path: &Path) -> io::Result<String> {
     Ok(parent.canonicalize()?.join(name).to_string_lossy().into_owned())
 }
 
-/// Refuses to begin a chain where another one was that is gone.
-pub(super) fn check_place(sinks: &[Arc<dyn Anchors>], place: &str) -> Result<(), OpenError> {
+/// Refuses to begin a chain where another one was that is gone. One that is there is not: that nothing is begun there, its files see to.
+pub(super) fn check_place(
+    sinks: &[Arc<dyn Anchors>],
+    place: &str,
+    path: &Path,
+) -> Result<(), OpenError> {
+    let is_there = |name: &OsStr| name.to_string_lossy().starts_with("segment-");
+    if let Ok(mut names) = path.read_dir()
+        && names.any(|found| found.is_ok_and(|found| is_there(&found.file_name())))
+    {
+        return Ok(());
+    }
     for sink in sinks {
         let Some((chain_id, name)) = sink.remembered(place)? else { continue };
         let size = sink.latest(&chain_id)?.map_or(0, |claim| claim.size);
         let what = format!(
             "expected a place where no chain was, found that {name}/{chain_id} was here, \
-             anchored with {size} entries"
+             anchored with {}",
+            entries(size)
         );
-        let advice = "bring it back from a copy; or, if it is meant to be gone, forget it";
+        let advice = "bring it back from a copy; or, if it is meant to be gone, `sigchain forget` it \
+                      (Ledger::forget_place)";
         let refused = DiskError::new("LEDGER_LOST", place, what, advice);
         return Err(OpenError::Io(refused.into_io(io::ErrorKind::AlreadyExists)));
     }
     Ok(())
+}
+
+impl Ledger {
+    /// Has the anchors know which chain is at its place. What fails is told, and done when the ledger is next opened there.
+    pub(super) fn remember(&self, sinks: &[Arc<dyn Anchors>], place: &str) {
+        let origin = self.origin();
+        let Some((name, _)) = origin.rsplit_once('/') else { return };
+        for sink in sinks {
+            if let Err(error) = sink.remember(place, &self.chain_id(), name) {
+                observe::not_remembered(&error.to_string());
+            }
+        }
+    }
+
+    /// Has the anchors forget which chain is at this path, for when one that is gone is meant to be gone: only then another can be created
+    /// there. What they know of the chain itself stays.
+    pub fn forget_place(path: &Path, files: &Files) -> io::Result<()> {
+        let place = place_of(path)?;
+        let sinks = files.sinks()?;
+        sinks.iter().try_for_each(|sink| sink.forget(&place))
+    }
 }

@@ -110,6 +110,10 @@ impl Ledger {
         let mut held = shared.enter(count, weight, patient)?;
         while held.state.is_list_long() {
             let (call, signer) = shared.link(&mut held, Vec::new())?;
+            if !patient {
+                drop(self.go_on(held, call, signer, Then::Leave { patient }));
+                return Err(Refusal::Full);
+            }
             match self.go_on(held, call, signer, Then::Wait).outcome() {
                 Ok(()) => {}
                 Err(AppendError::Refused(refusal)) => return Err(refusal),

@@ -162,6 +162,11 @@ impl Phase {
         self.0.compare_exchange(LINKED, HANDED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
+    /// Whether the entry was abandoned.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.0.load(Ordering::Acquire) == ABANDONED
+    }
+
     /// Abandons the entry. Says whether a signer has its digest, or may have it.
     pub(super) fn abandon(&self) -> bool {
         self.0.swap(ABANDONED, Ordering::AcqRel) == HANDED

@@ -12,6 +12,9 @@ use crate::ledger::state::Stage;
 /// How often a ledger that is closed tries to have its own entries signed.
 const DEBT_TRIES: usize = 3;
 
+/// What a ledger that has failed is given at least to let go of its store: that takes a lock and a sync.
+const LEAST: Duration = Duration::from_secs(1);
+
 /// How a ledger was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -23,7 +26,7 @@ pub struct Closed {
 }
 
 impl Ledger {
-    /// Takes no more appends, waits until all that is on its way is durable, and says where the chain ends.
+    /// Takes no more appends, waits until all that is on its way is durable, and says where the chain ends. A mirror has all of it then.
     ///
     /// When the deadline passes: what is not being written is refused, and what is being written is in doubt and named. Closed again, it
     /// waits again, and says what is so by then.
@@ -32,7 +35,7 @@ impl Ledger {
         if shared.is_forked() {
             let what = "this process was forked from the one that opened the ledger".to_owned();
             let (in_doubt, refused) = (Vec::new(), Vec::new());
-            return Err(CloseError { in_doubt, refused, unlisted: 0, what });
+            return Err(CloseError { in_doubt, refused, unlisted: 0, fenced: false, what });
         }
         let _step = shared.step();
         let end = shared.time().running().saturating_add(nanos(deadline));
@@ -45,10 +48,12 @@ impl Ledger {
             held.state.stage = Stage::Closing;
         }
         held = self.drain(held, end);
+        let is_short = held.state.note_short();
         // The ledger's own entries come last: nothing is owed again behind them.
         for _ in 0..DEBT_TRIES {
             let is_drained = held.state.stage == Stage::Closing && held.is_quiet();
-            if is_drained && held.state.owes() {
+            let owes = held.state.owes_at_end() || is_short && held.state.owes();
+            if is_drained && owes {
                 held = self.settle_debts(held);
                 held = self.drain(held, end);
             }
@@ -62,7 +67,7 @@ impl Ledger {
         in_doubt.extend(held.state.events(0..held.state.writing));
         let unlisted = held.state.unlisted();
         let mut what = match &held.state.stage {
-            Stage::Failed(what) => Some(what.clone()),
+            Stage::Failed(what) | Stage::Fenced(what) => Some(what.clone()),
             Stage::Forked => Some("the process was forked".to_owned()),
             Stage::Panicked => Some("something panicked".to_owned()),
             _ if !held.state.queue.is_empty() || !refused.is_empty() => {
@@ -72,14 +77,25 @@ impl Ledger {
             _ => None,
         };
         let last = held.state.head;
-        if what.is_some() {
-            drop(held);
+        let left = || Duration::from_nanos(end.saturating_sub(shared.time().running()));
+        // What is on its way may still come to an end: closed again, it may end well.
+        let is_over = held.state.queue.is_empty() && held.state.stage != Stage::Forked;
+        if what.is_none() {
+            what = shared.finish(held, left, || self.end_mirror(left()));
         } else {
-            what = shared.finish(held);
+            drop(held);
+            // What is durable it may have all the same; what is wrong with it is the lesser trouble.
+            drop(self.end_mirror(left()));
+            if is_over {
+                shared.give_up(left().max(LEAST));
+            }
         }
         match what {
             None => Ok(Closed { head: last, size: last.sequence.saturating_add(1) }),
-            Some(what) => Err(CloseError { in_doubt, refused, unlisted, what }),
+            Some(what) => {
+                let fenced = shared.keeper.is_fenced();
+                Err(CloseError { in_doubt, refused, unlisted, fenced, what })
+            }
         }
     }
 

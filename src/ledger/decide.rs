@@ -12,6 +12,7 @@ use crate::ledger::Ledger;
 use crate::ledger::append::Then;
 use crate::ledger::call::{Call, Draft};
 use crate::ledger::ids::Use;
+use crate::ledger::observe;
 use crate::ledger::once::{self, Known};
 use crate::ledger::shared::Held;
 use crate::ledger::ticket::{Ticket, Way};
@@ -105,7 +106,10 @@ impl Ledger {
         &self,
         decide: impl FnOnce(&Held<'_>) -> Result<Event, DecideError<E>>,
     ) -> Result<Receipt, DecideError<E>> {
-        let refused = |refusal: Refusal| DecideError::Append(refusal.into());
+        let refused = |refusal: Refusal| {
+            observe::refused(refusal.code());
+            DecideError::Append(refusal.into())
+        };
         let shared = self.shared();
         let _step = shared.step();
         let mut held = self.enter_paid(1, 1024, true).map_err(refused)?;

@@ -1,125 +1,68 @@
 //! A ledger on files: how it is created, and how one is opened that was left in whatever way.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::anchor::Anchors;
 use crate::checkpoint::Seal;
 use crate::clock::Clock;
-use crate::codec::{Reader, Writer, len_u64};
+use crate::codec::{Reader, len_u64};
 use crate::digest::Digest;
-use crate::directory::{Directory, Ending, Limits, Met, Piece, Place, Sealed, Writing};
-use crate::disk::{self, Folder, Lenience};
+use crate::directory::{Directory, Ending, Met, Piece, Place, Record, Sealed};
+use crate::disk::{self, Folder};
 use crate::error::{OpenError, Refusal};
-use crate::frame::Kind;
+use crate::frame::{Kind, Written};
 use crate::key::Role;
 use crate::ledger::Ledger;
-use crate::ledger::anchoring::{Fence, Keeper, Known, Unanchored, Where, check_place, place_of};
-use crate::ledger::call::{Note, opens_here};
+use crate::ledger::anchoring::{Fence, Keeper, check_place, place_of};
+use crate::ledger::call::opens_here;
+use crate::ledger::epoch;
 use crate::ledger::genesis::Genesis;
 use crate::ledger::observe;
 use crate::ledger::opening::{Opening, listed};
-use crate::ledger::options::Options;
+use crate::ledger::options::{Files, Options};
 use crate::ledger::shared::Shared;
+use crate::ledger::sinks::{Known, Unanchored, entries};
 use crate::ledger::state::State;
 use crate::recovery::{Decision, Stated, Tail, decide};
+use crate::segment::{Left, Needed, Scanned, Scanner};
 use crate::signer::Signer;
+use crate::store::Store as _;
 use crate::sync::spawn;
-
-/// What a ledger on files does beside what every ledger does. The defaults are right for most.
-#[derive(Clone, Debug)]
-pub struct Files {
-    limits: Limits,
-    wait: Duration,
-    lenience: Lenience,
-    anchors: Where,
-    fence: Fence,
-    exposed: u64,
-}
-
-impl Default for Files {
-    fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            wait: Duration::ZERO,
-            lenience: Lenience::default(),
-            anchors: Where::default(),
-            fence: Fence::default(),
-            exposed: 100_000,
-        }
-    }
-}
-
-impl Files {
-    /// The defaults.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// When a segment ends: at 64 MiB or after a day unless said otherwise.
-    #[must_use]
-    pub fn limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
-    }
-
-    /// How long to wait for another writer to let go; not at all unless said otherwise. Where one process takes over from another, as
-    /// in a deployment, half a minute is right.
-    #[must_use]
-    pub fn wait(self, wait: Duration) -> Self {
-        Self { wait, ..self }
-    }
-
-    /// Where to anchor, instead of the user's home for sigchain ([`crate::anchor::Local::in_home`]); nowhere, if there are none: then
-    /// nobody sees that the end of the ledger was cut, or that all of it was set back.
-    #[must_use]
-    pub fn anchors(self, anchors: Vec<Arc<dyn Anchors>>) -> Self {
-        Self { anchors: Where::These(anchors), ..self }
-    }
-
-    /// When to anchor: after 10,000 entries or ten seconds unless said otherwise.
-    #[must_use]
-    pub fn fence(self, fence: Fence) -> Self {
-        Self { fence, ..self }
-    }
-
-    /// Entries that may be durable and at no anchor yet, 100,000 unless said otherwise: what somebody could take away unseen. Beyond that
-    /// appends wait for the anchor, or are refused if it fails.
-    #[must_use]
-    pub fn exposed(self, most: u64) -> Self {
-        Self { exposed: most, ..self }
-    }
-
-    /// What to put up with of a file system.
-    #[must_use]
-    pub fn lenience(self, lenience: Lenience) -> Self {
-        Self { lenience, ..self }
-    }
-}
 
 /// Who signs for a ledger that is opened.
 #[derive(Clone, Debug)]
 pub struct Signers {
     pub(super) entries: Arc<dyn Signer>,
-    pub(super) checkpoints: Arc<dyn Signer>,
+    pub(super) checkpoints: Option<Arc<dyn Signer>>,
 }
 
 impl Signers {
-    /// Signers of entries, and of checkpoints and seals.
+    /// Signers of entries, and of checkpoints and seals. If the chain does not, or no longer, let that key sign checkpoints, the ledger is
+    /// opened as with [`Signers::of_entries`].
     pub fn new(entries: impl Signer + 'static, checkpoints: impl Signer + 'static) -> Self {
-        Self { entries: Arc::new(entries), checkpoints: Arc::new(checkpoints) }
+        Self { entries: Arc::new(entries), checkpoints: Some(Arc::new(checkpoints)) }
+    }
+
+    /// A signer of entries only: the chain's checkpoint key has ended, or is lost. Nothing is sealed or anchored until another one is
+    /// enrolled or rotated in and [`Ledger::sign_checkpoints_with`] names its signer; once as much is durable as may be exposed,
+    /// events are refused.
+    pub fn of_entries(entries: impl Signer + 'static) -> Self {
+        Self { entries: Arc::new(entries), checkpoints: None }
     }
 }
 
 impl Ledger {
     /// A new chain in a directory that is not there yet, or is empty. Refused where the anchors know that another chain was.
     pub fn create_at(path: &Path, genesis: Genesis, options: Options) -> Result<Self, OpenError> {
-        let sinks = options.files.anchors.sinks(options.files.lenience)?;
+        let sinks = options.files.sinks()?;
         let place = place_of(path)?;
-        check_place(&sinks, &place)?;
+        check_place(&sinks, &place, path)?;
+        options.files.check_mirror(path)?;
         let folder = disk::create(path, options.files.lenience)?;
-        Self::create_over(folder, genesis, options, sinks, Some(&place))
+        Self::create_over(folder, genesis, options, &sinks, Some(&place))
     }
 
     /// As [`Ledger::create_at`], in a folder that was opened.
@@ -128,30 +71,35 @@ impl Ledger {
         genesis: Genesis,
         options: Options,
     ) -> Result<Self, OpenError> {
-        let sinks = options.files.anchors.sinks(options.files.lenience)?;
-        Self::create_over(folder, genesis, options, sinks, None)
+        let sinks = options.files.sinks()?;
+        Self::create_over(folder, genesis, options, &sinks, None)
     }
 
     fn create_over(
         folder: Arc<dyn Folder>,
         genesis: Genesis,
         options: Options,
-        sinks: Vec<Arc<dyn Anchors>>,
+        sinks: &[Arc<dyn Anchors>],
         place: Option<&str>,
     ) -> Result<Self, OpenError> {
         if genesis.checkpoints.is_none() {
             let (expected, found) = ("a signer of checkpoints, for seals", "none".to_owned());
             return Err(OpenError::Store { expected, found });
         }
-        let Files { limits, wait, fence, exposed, .. } = options.files.clone();
+        let Files { limits, wait, reserve, .. } = options.files;
+        let terms = options.files.terms(options.signer_nanos);
         let directory = Arc::new(Directory::create(folder, limits, wait)?);
-        directory.announce(writing(&*genesis.signer), 0);
-        let ledger = Self::create_with(directory, genesis, options, |chain| {
-            for sink in place.map(|_| &sinks).into_iter().flatten() {
-                sink.remember(place.unwrap_or_default(), &chain.id(), chain.name())?;
-            }
-            Ok(Known::ask(sinks, &chain.id())?.keep(fence, exposed))
-        })?;
+        directory.keep_reserve(reserve)?;
+        if !directory.has_room() {
+            directory.make_room()?;
+        }
+        directory.announce(epoch::writing(&*genesis.signer), 0);
+        let keeper = Keeper::new(Known::of_new(sinks.to_vec()), terms, 0);
+        let ledger = Self::create_with(directory, genesis, options, keeper)?;
+        // From here on the chain is there, whatever fails.
+        if let Some(place) = place {
+            ledger.remember(sinks, place);
+        }
         ledger.keep()?;
         Ok(ledger)
     }
@@ -159,8 +107,15 @@ impl Ledger {
     /// Opens the ledger in a directory. What its end looks like, and what the anchors know, decides how it goes on; see
     /// `spec/files.md`.
     pub fn open_at(path: &Path, signers: Signers, options: Options) -> Result<Self, OpenError> {
+        options.files.check_mirror(path)?;
         let folder = disk::open(path, options.files.lenience)?;
-        Self::open_in(folder, signers, options)
+        let sinks = options.files.sinks()?;
+        let ledger = Self::open_over(folder, signers, options, sinks.clone())?;
+        // It may have been moved here, or could not be remembered when it was created.
+        if let Ok(place) = place_of(path) {
+            ledger.remember(&sinks, &place);
+        }
+        Ok(ledger)
     }
 
     /// As [`Ledger::open_at`], in a folder that was opened.
@@ -169,11 +124,20 @@ impl Ledger {
         signers: Signers,
         options: Options,
     ) -> Result<Self, OpenError> {
+        let sinks = options.files.sinks()?;
+        Self::open_over(folder, signers, options, sinks)
+    }
+
+    fn open_over(
+        folder: Arc<dyn Folder>,
+        signers: Signers,
+        options: Options,
+        sinks: Vec<Arc<dyn Anchors>>,
+    ) -> Result<Self, OpenError> {
         opens_here();
-        let Files { limits, wait, ref anchors, lenience, fence, exposed } = options.files;
-        let sinks = anchors.sinks(lenience)?;
+        let Files { limits, wait, fence, patience, .. } = options.files;
         let directory = Arc::new(Directory::open(folder, limits, wait)?);
-        let known = Known::ask(sinks, &directory.chain_id())?;
+        let known = Known::ask(sinks, directory.chain_id(), fence == Fence::Sync, patience)?;
         let found = Found::read(&directory, &known.sizes())?;
         let anchored = known.judge(found.whole.size, &found.roots);
         let decision = decide(found.stated, found.tail, anchored);
@@ -182,26 +146,29 @@ impl Ledger {
             return Err(OpenError::Stopped { code, what });
         }
         observe::opened(found.whole.size, found.tail.name(), decision.name());
-        let ledger =
-            found.go_on(directory, decision, signers, known.keep(fence, exposed), options)?;
+        let terms = options.files.terms(options.signer_nanos);
+        let keeper = Keeper::new(known, terms, found.whole.size);
+        let ledger = found.go_on(directory, decision, signers, keeper, options)?;
         ledger.keep()?;
         Ok(ledger)
     }
 
-    /// Anchors what is there, and starts the thread that does so from now on, and makes indexes.
+    /// Anchors what is there, and starts the thread that does so from now on, and makes indexes; and the mirror's. That it could not be
+    /// anchored this time is no reason not to go on, as it is none for a ledger that is open: what may be exposed is bounded.
     fn keep(&self) -> Result<(), OpenError> {
         let shared = self.shared();
-        if let Err(Unanchored::Fenced(what) | Unanchored::Failed(what)) = shared.anchor() {
-            return Err(OpenError::Stopped { code: "ANCHOR_FAILED", what });
+        if let Err(Unanchored::Fenced(what)) = shared.anchor() {
+            return Err(OpenError::Fenced { what });
         }
         let (keeper, shared) = (Arc::clone(&shared.keeper), Arc::downgrade(shared));
         spawn("sigchain-keeper", move || Shared::keep(&keeper, &shared))?;
+        self.begin_mirror()?;
         Ok(())
     }
 }
 
 /// What is known of a place between two groups.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Mark {
     place: Place,
     size: u64,
@@ -238,6 +205,8 @@ struct Reading {
     roots: Vec<(u64, Digest)>,
     whole: Mark,
     marks: Vec<Mark>,
+    /// Where the record of what is durable says that the files end, if something ends there.
+    ends: Option<Mark>,
     seal: Option<u64>,
     /// Whether a seal covers all entries, be it in this segment or the one before.
     is_sealed: bool,
@@ -254,15 +223,17 @@ impl Found {
             // Without a seal that can be believed all of it has to be read.
             None => Reading::from_start(&pieces),
         };
+        let record = directory.record();
         reading.wanted = sizes.to_vec();
         reading.note_root();
+        reading.note_end(&record);
         let from = reading.whole.place;
         let ending = directory.walk(from, &mut |met| {
             let here = Mark { place: met.at, ..reading.here() };
             if reading.marks.last().is_none_or(|mark| mark.place.piece < met.at.piece)
                 || met.is_marked
             {
-                reading.marks.push(here);
+                reading.mark(here);
             }
             if let Err(what) = reading.take(met) {
                 reading.fault = Some(what);
@@ -271,6 +242,7 @@ impl Found {
             reading.note_root();
             if reading.opening.open.is_empty() {
                 reading.whole = Mark { place: met.end, ..reading.here() };
+                reading.note_end(&record);
             }
             Ok(true)
         })?;
@@ -290,28 +262,42 @@ impl Found {
             let what = "entry 0 is not there, or damaged".to_owned();
             return Err(OpenError::Stopped { code: "LEDGER_DAMAGED", what });
         };
+        let said = directory.chain_id();
+        if said != chain.id() {
+            let found = chain.id();
+            let what = format!("expected entry 0 of chain {said}, found that of chain {found}");
+            return Err(OpenError::Stopped { code: "LEDGER_FOREIGN", what });
+        }
         let head = chain.head().ok_or(Refusal::Closed)?;
         let tree = std::mem::take(&mut self.opening.tree);
         let (clock, marks) =
             Clock::open(Some(head.stamp), &*options.time).map_err(Refusal::Clock)?;
         let mut state = State::new(chain, (head, tree), signers.entries, clock, marks);
-        state.checkpoints = Some(Arc::clone(&signers.checkpoints));
-        state.may_sign_checkpoints(&signers.checkpoints.id())?;
+        state.checkpoints = signers.checkpoints;
+        if !state.has_checkpoint_signer() {
+            state.checkpoints = None;
+            observe::unsealed();
+        }
         let record = directory.record();
-        let now = writing(&*state.signer);
+        let now = epoch::writing(&*state.signer);
         let is_clean = decision == Decision::GoOn && self.tail == Tail::Sealed;
-        state.epoch = record.epoch;
+        // Any of them may be older than another: a power cut takes a record that was not synced.
+        let begun = directory.pieces().last().map_or(0, |piece| piece.beginning.epoch);
+        let epoch = record.epoch.max(begun).max(self.opening.epoch);
+        state.epoch = epoch;
         if self.tail == Tail::Sealed {
             state.sealed_size = self.whole.size;
         }
-        if let Some(cause) = cause(is_clean, record.writing.as_ref(), &now) {
-            state.epoch = record.epoch.saturating_add(1);
-            state.note(self.note(&state, cause, &now));
+        if let Some(cause) = epoch::cause(is_clean, record.writing.as_ref(), &now) {
+            state.epoch = epoch.saturating_add(1);
+            let lost = (self.torn, len_u64(self.dropped.len()));
+            state.note(epoch::note(cause, &now, state.epoch, lost));
         }
         state.list_torn(std::mem::take(&mut self.dropped));
         if self.is_in_next {
             directory.set_aside()?;
         }
+        directory.keep_reserve(options.files.reserve)?;
         directory.announce(now, state.epoch);
         let authority = std::mem::take(&mut self.opening.authority);
         match decision {
@@ -322,14 +308,20 @@ impl Found {
             }
             _ => self.renew(&directory, authority)?,
         }
+        if !directory.has_room() {
+            let full = io::Error::from(io::ErrorKind::StorageFull);
+            state.run_short(0, &full, options.time.wall());
+        }
         Ok(Ledger::over(state, Box::new(directory), keeper, options))
     }
 
     /// Begins a segment with what may not be durable where it is.
-    fn renew(&self, directory: &Directory, authority: Vec<u64>) -> Result<(), OpenError> {
+    fn renew(&self, directory: &Directory, authority: Vec<Needed>) -> Result<(), OpenError> {
         let frames = directory.bytes(self.sure.place, self.whole.place)?;
+        let ends = (self.whole.place, self.sure.head, self.whole.head);
+        check_copy(&frames, &directory.chain_id(), ends)?;
         let before =
-            authority.iter().copied().filter(|sequence| *sequence < self.sure.size).collect();
+            authority.iter().copied().filter(|entry| entry.sequence < self.sure.size).collect();
         let sure = &self.sure;
         directory.accept(sure.place, sure.size, sure.head, before);
         let whole = (self.whole.size, self.whole.head);
@@ -340,27 +332,27 @@ impl Found {
     }
 
     fn stopped(&self, decision: Decision, known: &Known) -> Option<(&'static str, String)> {
-        let Place { at, .. } = self.whole.place;
+        let (at, segment) = (self.whole.place.at, self.whole.place.segment());
         let (code, what) = match decision {
             Decision::GoOn | Decision::Renew | Decision::Mend => return None,
             Decision::StopDamaged => (
                 "LEDGER_DAMAGED",
-                format!("entries that were durable are damaged, from byte {at} on"),
+                format!("entries that were durable are damaged, from byte {at} of {segment} on"),
             ),
             Decision::StopCut => (
                 "LEDGER_CUT",
-                format!("entries that were durable are gone; {} are left", self.whole.size),
+                format!("entries that were durable are gone; {} left", there(self.whole.size)),
             ),
             Decision::StopForeign => {
                 let fault = self.fault.clone().unwrap_or_default();
-                ("LEDGER_FOREIGN", format!("byte {at}: {fault}"))
+                ("LEDGER_FOREIGN", format!("{segment}, byte {at}: {fault}"))
             }
             Decision::StopBehind => {
-                let (found, known) = (self.whole.size, known.words());
+                let (found, known) = (there(self.whole.size), known.words());
                 (
                     "LEDGER_BEHIND",
                     format!(
-                        "{found} entries are here, and the anchor knows {known}: the files were set back, or cut"
+                        "{found} here, and the anchor knows {known}: the files were set back, or cut"
                     ),
                 )
             }
@@ -375,16 +367,6 @@ impl Found {
             }
         };
         Some((code, what))
-    }
-
-    /// The record that another writer begins.
-    fn note(&self, state: &State, cause: &str, now: &Writing) -> Note {
-        let mut w = Writer::new();
-        w.map(7).text("boot").bytes(&now.boot).text("host").bytes(&now.host);
-        w.text("torn").uint(self.torn).text("cause").text(cause);
-        w.text("epoch").uint(state.epoch).text("dropped").uint(len_u64(self.dropped.len()));
-        w.text("process").uint(u64::from(now.process));
-        Note { event_type: "epoch.begun".to_owned(), map: w.into_bytes() }
     }
 }
 
@@ -421,8 +403,8 @@ impl Reading {
 
     fn at(opening: Opening, whole: Mark, mark: Mark, seal: Option<u64>) -> Self {
         let (wanted, roots, is_sealed) = (Vec::new(), Vec::new(), seal.is_some());
-        let marks = vec![mark];
-        Self { opening, wanted, roots, whole, marks, seal, is_sealed, fault: None }
+        let (marks, ends) = (vec![mark], None);
+        Self { opening, wanted, roots, whole, marks, ends, seal, is_sealed, fault: None }
     }
 
     /// Notes the root here, if it is wanted.
@@ -433,6 +415,21 @@ impl Reading {
         {
             self.roots.push((tree.size(), tree.root()));
         }
+    }
+
+    /// Notes the end of what is whole, if it is where the record says that all is durable.
+    fn note_end(&mut self, record: &Record) {
+        let Mark { place, size, head } = &self.whole;
+        if (place.at, *size, *head) == (record.length, record.size, record.head) {
+            self.ends = Some(self.whole.clone());
+        }
+    }
+
+    /// Notes a mark. Of those before what is whole only the last one counts: a tail may have millions.
+    fn mark(&mut self, mark: Mark) {
+        let before = self.marks.partition_point(|mark| mark.place <= self.whole.place);
+        self.marks.drain(..before.saturating_sub(1));
+        self.marks.push(mark);
     }
 
     fn here(&self) -> Mark {
@@ -491,6 +488,15 @@ impl Reading {
         }
     }
 
+    /// Whether a seal is one of this chain, over more than can be read: whatever it covers was durable. One over as much shows nothing:
+    /// a disk may leave old blocks of this very file in a tail that is torn.
+    fn is_stray(&self, seal: &Seal) -> bool {
+        let Some(chain) = &self.opening.chain else { return false };
+        let key = chain.keyring().get(&seal.signer).filter(|key| key.role == Role::Checkpoint);
+        seal.state.size > chain.size()
+            && key.is_some_and(|key| seal.is_signed_by(&key.public, &chain.id()))
+    }
+
     /// What the chain lists as abandoned, as far as segments say where that is.
     fn listed(
         &self,
@@ -517,8 +523,12 @@ impl Reading {
             size: record.size,
             head: record.head,
         };
+        // It is not signed: what it says is believed only where a batch or a seal ends that came to just that. Elsewhere a segment would
+        // begin in the midst of a frame.
+        let is_met = self.ends.as_ref() == Some(&by_record);
         if stated == Stated::Less
             && directory.is_last(record.ordinal)
+            && is_met
             && by_record.place > sure.place
         {
             return by_record;
@@ -543,11 +553,14 @@ impl Reading {
         } else if ending.damage.is_some() {
             // What a later segment counts was durable when that was begun.
             let mut was_durable = pieces.len() > ending.at.piece.saturating_add(1);
-            directory.search(ending.at, &mut |at, remains| {
-                if let Some(stray) = self.opening.stray(remains) {
-                    was_durable |= remains.is_marked && at > ending.at.at;
-                    dropped.push(stray);
+            directory.search(ending.at, &mut |at, left| match left {
+                Left::Entry(remains) => {
+                    if let Some(stray) = self.opening.stray(remains) {
+                        was_durable |= remains.is_marked && at > ending.at.at;
+                        dropped.push(stray);
+                    }
                 }
+                Left::Seal(seal) => was_durable |= at > ending.at.at && self.is_stray(seal),
             })?;
             if was_durable { Tail::Damaged } else { Tail::Torn }
         } else if was_open {
@@ -590,35 +603,40 @@ impl Reading {
     }
 }
 
-/// Why this is another writer than the last, if it is.
-fn cause(is_clean: bool, before: Option<&Writing>, now: &Writing) -> Option<&'static str> {
-    let Some(before) = before else { return Some("unknown") };
-    if !is_clean {
-        return Some("unclean");
-    }
-    if before.host != now.host {
-        return Some("host");
-    }
-    if before.boot != now.boot {
-        return Some("boot");
-    }
-    (before.key != now.key).then_some("key")
+/// That so many entries are somewhere, in words.
+fn there(count: u64) -> String {
+    format!("{} {}", entries(count), if count == 1 { "is" } else { "are" })
 }
 
-/// Who this process is.
-fn writing(signer: &dyn Signer) -> Writing {
-    let of = |path: &str| {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let digest = Digest::of(&[b"sigchain1/host\0", text.trim().as_bytes()]);
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(digest.as_bytes().split_at(16).0);
-        bytes
-    };
-    Writing {
-        // Hashed: the id of a machine is nobody's business, only whether it is another.
-        host: of("/etc/machine-id"),
-        boot: of("/proc/sys/kernel/random/boot_id"),
-        key: signer.id(),
-        process: std::process::id(),
+/// Looks at what is to be copied as it was read for that. It was verified when it was read first, but since then the page cache may have
+/// let go of what the disk never had: after a sync that failed, the bytes that come now need not be those.
+fn check_copy(
+    frames: &[u8],
+    chain_id: &Digest,
+    (place, before, head): (Place, Digest, Digest),
+) -> Result<(), OpenError> {
+    let mut scanner = Scanner::new(&frames, 0, len_u64(frames.len()));
+    let mut last = before;
+    loop {
+        let damage = match scanner.next()? {
+            Scanned::End if last == head => return Ok(()),
+            Scanned::End => "other entries",
+            Scanned::Damage(what) => what,
+            Scanned::Frame(found) => {
+                if found.kind == Kind::Entry
+                    && let Ok(written) = Written::parse(found.left, scanner.body())
+                {
+                    last = written.entry(chain_id).digest();
+                }
+                continue;
+            }
+        };
+        let what = format!(
+            "what stands before byte {} of {} was read again, to be copied, and is not what was verified: {damage}; \
+             a sync has failed, and the disk does not have what the page cache showed; open it again",
+            place.at,
+            place.segment(),
+        );
+        return Err(OpenError::Stopped { code: "LEDGER_DAMAGED", what });
     }
 }

@@ -211,11 +211,17 @@ impl Ledger {
         if let Some(next) = next {
             fits(change, next)?;
         }
+        // The tree for the proof is made of all entries: most of them are read before anybody has to wait.
+        drop(shared.with_proof(change));
         for _ in 0..ATTEMPTS {
             let (_gate, held) = shared.alone()?;
-            let mut held = self.pay(held, signer.is_some())?;
+            let held = self.pay(held, signer.is_some())?;
             let root = Some(held.state.frontier.root());
-            let reserved = shared.with_proof(&held, change.reserved.clone());
+            // Nothing comes between: the gate keeps others out. Without the lock, since readers, too, may be at the tree.
+            drop(held);
+            let reserved = shared.with_proof(change);
+            let mut held = shared.lock();
+            shared.check(&held.state.stage)?;
             let draft = Draft::reserved(reserved, Some(change.event_id), None)?;
             // The queue is empty and stays so: only the store and those who are about to come can have the id.
             if held.state.ids.is_claimed(&change.event_id) {
@@ -242,6 +248,14 @@ impl Ledger {
                 held.state.disown();
             }
             held.state.follow(&change.reserved, next);
+            let is_strict = shared.keeper.is_strict() && held.state.checkpoints.is_some();
+            drop(held);
+            // Where nothing is acknowledged before it is anchored: a change of the checkpoint key could not be under the key that it ended.
+            if is_strict && let Err(why) = shared.anchor() {
+                let (what, event_id) = (why.to_string(), change.event_id);
+                shared.lock().fail(shared.failed(what.clone()), &what);
+                return Err(AppendError::Uncertain { event_id, others: Vec::new(), what });
+            }
             return Ok(receipt);
         }
         Err(Refusal::Abandoned.into())
@@ -298,6 +312,12 @@ impl State {
         Err(Refusal::Chain(misfit))
     }
 
+    /// Whether somebody signs checkpoints who may.
+    pub(super) fn has_checkpoint_signer(&self) -> bool {
+        let signer = self.checkpoints.as_ref();
+        signer.is_some_and(|signer| self.may_sign_checkpoints(&signer.id()).is_ok())
+    }
+
     /// A change took effect: who signed with a key that has ended does so no more.
     fn follow(&mut self, change: &Reserved, next: Option<&Arc<dyn Signer>>) {
         let ended = self.checkpoints.as_ref().map(|signer| signer.id());
@@ -316,16 +336,17 @@ impl State {
 
 impl Shared {
     /// A revocation as compromised proves that what is still trusted is the beginning of this chain.
-    fn with_proof(&self, held: &Held<'_>, reserved: Reserved) -> Reserved {
+    fn with_proof(&self, change: &Change) -> Reserved {
+        let (reserved, chain_id) = (change.reserved.clone(), &change.chain_id);
         let Reserved::Revoke { approvals, key, reason, trusted: Some(trusted), .. } = reserved
         else {
             return reserved;
         };
-        let size = held.state.chain.size();
-        let chain_id = held.state.chain.id();
         // A trusted size beyond the end has no proof, and the chain refuses it.
-        let proof = self
-            .prove(&chain_id, size, |nodes, leaves| nodes.consistency(trusted.size, size, leaves));
+        let frontier = self.frontier();
+        let proof = self.prove(chain_id, &frontier, |nodes, leaves| {
+            nodes.consistency(trusted.size, frontier.size(), leaves)
+        });
         let consistency = proof.ok().flatten().unwrap_or_default();
         Reserved::Revoke { approvals, consistency, key, reason, trusted: Some(trusted) }
     }

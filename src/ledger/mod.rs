@@ -23,45 +23,50 @@
 
 mod anchoring;
 mod append;
+mod asked;
 mod call;
 mod cell;
 mod close;
 mod decide;
+mod epoch;
 mod files;
 mod genesis;
 mod ids;
 mod install;
 mod keys;
-#[cfg(unix)]
 mod mirrored;
 mod observe;
 mod once;
 mod open;
 mod opening;
 mod options;
+mod proving;
 mod read;
 mod seal;
 mod shared;
+mod short;
 mod sign;
+mod sinks;
 mod source;
 mod state;
 mod ticket;
 mod view;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::ledger::shared::Shared;
 use crate::ledger::sign::Pool;
+use crate::mirror::Mirroring;
 
 pub use crate::ledger::anchoring::Fence;
 pub use crate::ledger::close::Closed;
 pub use crate::ledger::decide::Attached;
-pub use crate::ledger::files::{Files, Signers};
+pub use crate::ledger::files::Signers;
 pub use crate::ledger::genesis::Genesis;
 pub use crate::ledger::install::{Guard, InstallError, install, installed, record};
 pub use crate::ledger::keys::Change;
-pub use crate::ledger::options::Options;
+pub use crate::ledger::options::{Files, Options};
 pub use crate::ledger::ticket::{BatchTicket, Ticket};
 pub use crate::ledger::view::View;
 
@@ -76,6 +81,7 @@ pub struct Ledger {
 struct Handle {
     shared: Arc<Shared>,
     pool: Arc<Pool>,
+    mirroring: OnceLock<Mirroring>,
 }
 
 impl Drop for Handle {

@@ -9,9 +9,12 @@
 //! | `audit_entries` | entries that are durable |
 //! | `audit_fsync_ok` | 1 if the last write and sync succeeded, else 0 |
 //! | `audit_chain_ok` | 1 while appends are taken; 0 once the ledger has failed, or was not opened because of what is wrong with it |
-//! | `audit_exposed_entries` | entries that are durable and at no anchor yet |
+//! | `audit_exposed_entries` | entries that are durable and not at every anchor yet; all of them where there are no anchors |
 //! | `audit_anchor_ok` | 1 if the last attempt to anchor succeeded, else 0 |
+//! | `audit_mirror_entries` | entries that are in the mirror |
+//! | `audit_mirror_ok` | 1 if the last attempt to write to the mirror succeeded, else 0 |
 //! | `audit_clock_deviation_seconds` | of the clock, when an anomaly began or ended |
+//! | `audit_room_ok` | 1 once there is room again; 0 while appends are refused because the disk is full |
 //! | `audit_refused_total` | events that were refused, by code |
 
 #[cfg(feature = "observe")]
@@ -22,6 +25,7 @@ mod imp {
     use tracing::{error, info, warn};
 
     use crate::clock::Mark;
+    use crate::mirror::Progress;
 
     fn float(count: u64) -> f64 {
         // Beyond 2^32 nobody counts entries one by one in a graph.
@@ -79,10 +83,42 @@ mod imp {
         warn!(what, "not anchored");
     }
 
+    pub(in crate::ledger) fn mirrored(before: &Progress, now: &Progress) {
+        gauge!("audit_mirror_entries").set(float(now.next));
+        gauge!("audit_mirror_ok").set(if now.trouble.is_none() { 1.0 } else { 0.0 });
+        if let Some(what) = now.trouble.as_ref().filter(|_| now.trouble != before.trouble) {
+            warn!(entries = now.next, what, "the mirror does not go on");
+        }
+        if let Some(what) = now.set_aside.as_ref().filter(|_| now.set_aside != before.set_aside) {
+            warn!(entries = now.next, what, "a file of the mirror was set aside");
+        }
+    }
+
+    pub(in crate::ledger) fn not_remembered(what: &str) {
+        warn!(what, "no anchor could note where the ledger is");
+    }
+
+    pub(in crate::ledger) fn unsealed() {
+        gauge!("audit_anchor_ok").set(0.0);
+        warn!("nobody signs checkpoints: nothing is sealed or anchored");
+    }
+
+    pub(in crate::ledger) fn not_tended(what: &str) {
+        warn!(what, "indexes could not be made: look-ups are slow");
+    }
+
+    pub(in crate::ledger) fn not_sealed(what: &str) {
+        warn!(what, "a segment that is full could not be sealed, and grows");
+    }
+
     pub(in crate::ledger) fn clock(mark: &Mark) {
         let micros = i32::try_from(mark.deviation / 1000).map_or(f64::MAX, f64::from) / 1000.0;
         gauge!("audit_clock_deviation_seconds").set(micros);
         warn!(anomaly = mark.anomaly.name(), event = mark.event_type(), "the clock");
+    }
+
+    pub(in crate::ledger) fn room(is_there: bool) {
+        gauge!("audit_room_ok").set(if is_there { 1.0 } else { 0.0 });
     }
 
     pub(in crate::ledger) fn refused(code: &'static str) {
@@ -95,6 +131,7 @@ mod imp {
     use std::time::Duration;
 
     use crate::clock::Mark;
+    use crate::mirror::Progress;
 
     pub(in crate::ledger) const fn append(_: u64) {}
     pub(in crate::ledger) const fn commit(_: usize, _: Duration, _: Option<&str>) {}
@@ -105,11 +142,17 @@ mod imp {
     pub(in crate::ledger) const fn closed(_: u64) {}
     pub(in crate::ledger) const fn anchored(_: u64, _: u64) {}
     pub(in crate::ledger) const fn not_anchored(_: &str) {}
+    pub(in crate::ledger) const fn mirrored(_: &Progress, _: &Progress) {}
+    pub(in crate::ledger) const fn not_remembered(_: &str) {}
+    pub(in crate::ledger) const fn unsealed() {}
+    pub(in crate::ledger) const fn not_tended(_: &str) {}
+    pub(in crate::ledger) const fn not_sealed(_: &str) {}
     pub(in crate::ledger) const fn clock(_: &Mark) {}
+    pub(in crate::ledger) const fn room(_: bool) {}
     pub(in crate::ledger) const fn refused(_: &'static str) {}
 }
 
 pub(super) use imp::{
-    anchored, append, clock, closed, commit, durable, failed, not_anchored, opened, refused,
-    stopped,
+    anchored, append, clock, closed, commit, durable, failed, mirrored, not_anchored,
+    not_remembered, not_sealed, not_tended, opened, refused, room, stopped, unsealed,
 };

@@ -135,7 +135,7 @@ impl Shared {
             return Ok(Known::No);
         };
         let frames = frame_at(&*self.store, sequence).map_err(unreadable)?;
-        let written = parse_first(&frames).map_err(unreadable)?;
+        let written = parse_event(&frames, &draft.event_id).map_err(unreadable)?;
         let receipt = receipt(&written, &chain_id);
         if differs_in_fields(draft, &written.fields).is_none() && !is_whole(&written.part) {
             return Err(Refusal::IdIncomparable { first: Box::new(receipt) });
@@ -158,6 +158,19 @@ pub(super) fn frame_at(store: &dyn Store, sequence: u64) -> io::Result<Frames> {
     Err(io::Error::new(io::ErrorKind::InvalidData, message))
 }
 
+/// The entry in the first of these frames, which must be of this event: a receipt for another would vouch for what was never
+/// recorded.
+pub(super) fn parse_event<'f>(frames: &'f Frames, id: &EventId) -> io::Result<Written<'f>> {
+    let written = parse_first(frames)?;
+    let found = written.fields.event_id;
+    if found == *id {
+        return Ok(written);
+    }
+    let sequence = written.fields.sequence;
+    let message = format!("expected event {id} in entry {sequence} of the store, found {found}");
+    Err(io::Error::new(io::ErrorKind::InvalidData, message))
+}
+
 /// The entry in the first of these frames.
 pub(super) fn parse_first(frames: &Frames) -> io::Result<Written<'_>> {
     frames.iter().next().map_or_else(|| Err(io::Error::other("no frame")), parse)
@@ -165,10 +178,17 @@ pub(super) fn parse_first(frames: &Frames) -> io::Result<Written<'_>> {
 
 /// The entry in a frame of the store.
 pub(super) fn parse(frame: FrameRef<'_>) -> io::Result<Written<'_>> {
-    Written::parse(frame.left, frame.body).map_err(|error| {
-        let message = format!("entry {} of the store: {error}", frame.sequence);
+    let sequence = frame.sequence;
+    let other = |what: String| {
+        let message = format!("entry {sequence} of the store: {what}");
         io::Error::new(io::ErrorKind::InvalidData, message)
-    })
+    };
+    let written =
+        Written::parse(frame.left, frame.body).map_err(|error| other(error.to_string()))?;
+    match written.fields.sequence {
+        found if found == sequence => Ok(written),
+        found => Err(other(format!("expected sequence {sequence}, found {found}"))),
+    }
 }
 
 /// The receipt of a durable entry.

@@ -1,6 +1,6 @@
 //! Creating a ledger and opening one. Neither falls back to the other.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::chain::{Chain, Head, Link};
 use crate::clock::Clock;
@@ -15,7 +15,7 @@ use crate::ledger::genesis::Genesis;
 use crate::ledger::opening::Opening;
 use crate::ledger::options::Options;
 use crate::ledger::shared::Shared;
-use crate::ledger::sign::{Pool, ask, record};
+use crate::ledger::sign::{ask, record};
 use crate::ledger::state::State;
 use crate::ledger::{Handle, Ledger};
 use crate::limit::{self, FieldError};
@@ -41,15 +41,15 @@ impl Ledger {
         genesis: Genesis,
         options: Options,
     ) -> Result<Self, OpenError> {
-        Self::create_with(store, genesis, options, |_| Ok(Keeper::default()))
+        Self::create_with(store, genesis, options, Keeper::default())
     }
 
-    /// As `create`; once the chain has its first entry its id is given to `keeper`.
+    /// As `create`, anchored by this keeper.
     pub(super) fn create_with(
         store: impl Store + 'static,
         genesis: Genesis,
         options: Options,
-        keeper: impl FnOnce(&Chain) -> Result<Keeper, OpenError>,
+        keeper: Keeper,
     ) -> Result<Self, OpenError> {
         let found = store.size()?;
         if found > 0 {
@@ -67,7 +67,6 @@ impl Ledger {
         })?;
         let mut tree = Frontier::new();
         tree.push(leaf);
-        let keeper = keeper(&chain)?;
         let mut state = State::new(chain, (head, tree), genesis.signer, clock, marks);
         state.checkpoints = genesis.checkpoints;
         Ok(Self::over(state, Box::new(store), keeper, options))
@@ -111,7 +110,9 @@ impl Ledger {
         options: Options,
     ) -> Self {
         let shared = Arc::new(Shared::new(state, store, keeper, options));
-        Self { handle: Arc::new(Handle { shared, pool: Arc::new(Pool::default()) }) }
+        Self {
+            handle: Arc::new(Handle { shared, pool: Arc::default(), mirroring: OnceLock::new() }),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::chain::{Before, Candidate, Chain, Head, Link};
 use crate::checkpoint::Seal;
+use crate::codec::{DecodeError, Reader};
 use crate::digest::Digest;
 use crate::entry::Fields;
 use crate::error::OpenError;
@@ -11,8 +12,11 @@ use crate::key::{PublicKey, Purpose};
 use crate::keyring;
 use crate::limit;
 use crate::reserved::Reserved;
-use crate::segment::Remains;
+use crate::segment::{Needed, Remains};
 use crate::tree::{self, Frontier};
+
+/// The type of the entry that says that another writer begins.
+pub(super) const EPOCH: &str = "epoch.begun";
 
 /// An entry whose batch goes on.
 pub(super) struct Unsettled {
@@ -29,8 +33,10 @@ pub(super) struct Opening {
     pub(super) tree: Frontier,
     /// The entries of the last batch, as long as it goes on.
     pub(super) open: Vec<Unsettled>,
-    /// Entries that may have changed the keyring.
-    pub(super) authority: Vec<u64>,
+    /// Entries that may have changed the keyring, or list what was abandoned.
+    pub(super) authority: Vec<Needed>,
+    /// The highest count of writers that an entry states.
+    pub(super) epoch: u64,
     left: u16,
 }
 
@@ -41,15 +47,18 @@ impl Opening {
         let mut opening = Self::default();
         for (left, body) in entries {
             let written = Written::parse(*left, body).ok()?;
-            if let Some(chain) = &mut opening.chain {
-                chain.pass_gap(written.fields.sequence);
-            }
             let sequence = written.fields.sequence;
+            // Only where there is a gap: what is said of the entries right before, such as that a run of lists goes on, would be lost.
+            if let Some(chain) = &mut opening.chain
+                && sequence > chain.size()
+            {
+                chain.pass_gap(sequence);
+            }
             let chain_id = opening.chain.as_ref().map_or(Digest::ZERO, Chain::id);
             let link = Link::new(&written.fields, written.fields.digest(&chain_id));
             let reserved = content(&written).ok()?;
-            opening.admit(&written, &link, reserved.as_ref()).ok()?;
-            opening.authority.push(sequence);
+            opening.admit(&written, &link, reserved.as_ref(), None).ok()?;
+            opening.authority.push(Needed::new(sequence, reserved.as_ref()));
         }
         let state = &seal.state;
         let chain = opening.chain.as_mut()?;
@@ -61,6 +70,7 @@ impl Opening {
         let sequence = state.size.checked_sub(1)?;
         chain.resume(Head { sequence, digest: state.head, stamp: state.stamp });
         opening.tree = Frontier::from_parts(state.size, state.frontier.clone())?;
+        opening.epoch = state.epoch;
         Some(opening)
     }
 
@@ -92,9 +102,12 @@ impl Opening {
             return Err(faulty(Misfit::new(Code::Batch, expected, left.to_string())));
         }
         let before = self.chain.as_ref().map(|chain| chain.before(&link));
-        self.admit(&written, &link, reserved.as_ref()).map_err(faulty)?;
+        let needs_root = matches!(reserved, Some(Reserved::Revoke { .. }));
+        let root = needs_root.then(|| self.tree.root());
+        self.admit(&written, &link, reserved.as_ref(), root).map_err(faulty)?;
+        self.epoch = self.epoch.max(epoch(reserved.as_ref()));
         if link.changes_keys {
-            self.authority.push(sequence);
+            self.authority.push(Needed::new(sequence, reserved.as_ref()));
         }
         self.left = left;
         let leaf = tree::leaf_hash(&digest, &written.signature);
@@ -108,11 +121,14 @@ impl Opening {
         Ok(())
     }
 
+    /// `root` is that over all entries before, where a revocation needs it. Without it what the entry says of the root is not judged, as
+    /// behind a seal: there is no tree, and the seal vouches for the keyring that came of it.
     fn admit(
         &mut self,
         written: &Written<'_>,
         link: &Link,
         reserved: Option<&Reserved>,
+        root: Option<Digest>,
     ) -> Result<(), Misfit> {
         let signature_of = |key: &PublicKey| {
             let expected = format!("a signature by key {}", key.id());
@@ -123,9 +139,10 @@ impl Opening {
             (Some(chain), reserved) => {
                 let key = chain.signer(&link.signer, reserved)?;
                 signature_of(&key)?;
-                let needs_root = matches!(reserved, Some(Reserved::Revoke { .. }));
-                let root = needs_root.then(|| self.tree.root());
-                chain.admit(&Candidate { link: *link, reserved, root })
+                let candidate = Candidate { link: *link, reserved, root };
+                let change = chain.check(&candidate)?;
+                chain.commit(&candidate, change);
+                Ok(())
             }
             (none, Some(reserved)) => {
                 let key = keyring::genesis_signer(&link.signer, reserved)?;
@@ -150,7 +167,7 @@ impl Opening {
         }
         self.left = 0;
         let next = self.next();
-        self.authority.retain(|sequence| *sequence < next);
+        self.authority.retain(|entry| entry.sequence < next);
         dropped
     }
 
@@ -164,6 +181,25 @@ impl Opening {
         let is_ours = key.accepts(Purpose::Entry, &digest, signature);
         is_ours.then_some((fields.sequence, digest))
     }
+}
+
+/// The count of writers that an entry states, if it says that another one begins; else 0.
+fn epoch(reserved: Option<&Reserved>) -> u64 {
+    let Some(Reserved::Open { event_type, map }) = reserved else { return 0 };
+    let read = |r: &mut Reader<'_>| -> Result<u64, DecodeError> {
+        let mut epoch = 0;
+        for _ in 0..r.map()? {
+            match r.text()? {
+                "epoch" => epoch = r.uint()?,
+                _ => r.skip()?,
+            }
+        }
+        Ok(epoch)
+    };
+    if event_type != EPOCH {
+        return 0;
+    }
+    read(&mut Reader::new(map)).unwrap_or(0)
 }
 
 /// What an entry lists as abandoned.

@@ -1,10 +1,18 @@
 //! How a ledger shall work.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::anchor::Anchors;
 use crate::clock::{Machine, Time};
-use crate::ledger::files::Files;
+use crate::directory::Limits;
+use crate::disk::Lenience;
+use crate::ledger::anchoring::{Fence, PATIENCE, Terms};
+use crate::ledger::mirrored::Wanted;
+use crate::ledger::sinks::Where;
+use crate::mirror;
 
 /// How a ledger shall work. The defaults are right for most.
 #[derive(Clone, Debug)]
@@ -81,5 +89,125 @@ impl Options {
     #[must_use]
     pub fn time(self, time: Arc<dyn Time>) -> Self {
         Self { time, ..self }
+    }
+}
+
+/// What a ledger on files does beside what every ledger does. The defaults are right for most.
+#[derive(Clone, Debug)]
+pub struct Files {
+    pub(super) limits: Limits,
+    pub(super) wait: Duration,
+    pub(super) lenience: Lenience,
+    pub(super) anchors: Where,
+    pub(super) fence: Fence,
+    pub(super) exposed: u64,
+    pub(super) mirror: Option<Wanted>,
+    pub(super) reserve: u64,
+    pub(super) patience: Duration,
+}
+
+/// Bytes that a reserve has unless said otherwise: enough to list a full queue that was refused, several times.
+const RESERVE: u64 = 1 << 20;
+
+impl Default for Files {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            wait: Duration::ZERO,
+            lenience: Lenience::default(),
+            anchors: Where::default(),
+            fence: Fence::default(),
+            exposed: 100_000,
+            mirror: None,
+            reserve: RESERVE,
+            patience: PATIENCE,
+        }
+    }
+}
+
+impl Files {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// When a segment ends: at 64 MiB or after a day unless said otherwise.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// How long to wait for another writer to let go; not at all unless said otherwise. Where one process takes over from another, as
+    /// in a deployment, half a minute is right.
+    #[must_use]
+    pub fn wait(self, wait: Duration) -> Self {
+        Self { wait, ..self }
+    }
+
+    /// Where to anchor, instead of the user's home for sigchain ([`crate::anchor::Local::in_home`]); nowhere, if there are none: then
+    /// nobody sees that the end of the ledger was cut, or that all of it was set back.
+    #[must_use]
+    pub fn anchors(self, anchors: Vec<Arc<dyn Anchors>>) -> Self {
+        Self { anchors: Where::These(anchors), ..self }
+    }
+
+    /// When to anchor: after 10,000 entries or ten seconds unless said otherwise.
+    #[must_use]
+    pub fn fence(self, fence: Fence) -> Self {
+        Self { fence, ..self }
+    }
+
+    /// Entries that may be durable and not at every anchor yet, 100,000 unless said otherwise: what somebody could take away unseen who
+    /// has the other anchors too. Beyond that appends wait for the anchor, or are refused if it fails. One that could not be asked when the
+    /// ledger was opened is taken to have had all of it then.
+    #[must_use]
+    pub fn exposed(self, most: u64) -> Self {
+        Self { exposed: most, ..self }
+    }
+
+    /// Keeps a mirror ([`crate::mirror`]) in a directory of its own, which is made if it is not there. A thread writes it behind the
+    /// ledger: no append waits for it or fails with it, and what is missing when the ledger is let go of is written when it is next
+    /// opened with the same mirror. [`Ledger::mirroring`](crate::ledger::Ledger::mirroring) says how it stands.
+    #[must_use]
+    pub fn mirror(self, path: impl Into<PathBuf>, options: mirror::Options) -> Self {
+        Self { mirror: Some(Wanted::new(path.into(), options)), ..self }
+    }
+
+    /// Bytes that are set aside for the day when the disk is full, 1 MiB unless said otherwise: then appends are refused, and this is room
+    /// for the entries that say so. It has to hold what a full queue takes to be listed, 43 bytes an entry. None with 0: then a full
+    /// disk closes the ledger, and the chain does not say why.
+    #[must_use]
+    pub fn reserve(self, bytes: u64) -> Self {
+        Self { reserve: bytes, ..self }
+    }
+
+    /// What an anchor may take to answer; 10 seconds unless said otherwise. Then it has failed, and is asked again later.
+    #[must_use]
+    pub fn anchor_time(self, time: Duration) -> Self {
+        Self { patience: time, ..self }
+    }
+
+    /// The anchors.
+    pub(super) fn sinks(&self) -> io::Result<Vec<Arc<dyn Anchors>>> {
+        self.anchors.sinks(self.lenience)
+    }
+
+    pub(super) fn terms(&self, signer_nanos: u64) -> Terms {
+        Terms {
+            fence: Some(self.fence),
+            most: self.exposed,
+            patience: self.patience,
+            signer_time: Duration::from_nanos(signer_nanos),
+        }
+    }
+
+    /// What to put up with of a file system.
+    #[must_use]
+    pub fn lenience(self, lenience: Lenience) -> Self {
+        Self { lenience, ..self }
+    }
+
+    pub(super) fn check_mirror(&self, ledger: &Path) -> io::Result<()> {
+        self.mirror.as_ref().map_or(Ok(()), |wanted| wanted.check(ledger))
     }
 }

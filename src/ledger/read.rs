@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::chain::Head;
 use crate::chainfile::{self, Form};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Seal};
+use crate::codec::Reader;
 use crate::digest::Digest;
 use crate::frame::Written;
 use crate::id::EventId;
@@ -15,12 +16,25 @@ use crate::keyring::Keyring;
 use crate::ledger::shared::{Desk, Shared};
 use crate::ledger::{Ledger, once};
 use crate::receipt::Receipt;
+use crate::select::{Filter, Selected};
 use crate::signer::Signer;
-use crate::store::Frames;
-use crate::tree::{self, Leaves, Nodes};
+use crate::store::{FrameRef, Frames};
 
 /// Frames that are read at once.
 const BLOCK: usize = 256;
+
+/// What stands in a store.
+enum Stood<'f> {
+    Entry(FrameRef<'f>),
+    /// The body of a seal.
+    Seal(&'f [u8]),
+}
+
+fn seal(body: &[u8]) -> io::Result<Seal> {
+    let r = &mut Reader::new(body);
+    let seal = Seal::parse(r).and_then(|seal| r.finish().map(|()| seal));
+    seal.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("a seal: {error}")))
+}
 
 impl Shared {
     /// Gives the durable entries of a range in order, until the callback breaks.
@@ -28,6 +42,18 @@ impl Shared {
         &self,
         range: RangeInclusive<u64>,
         mut each: impl FnMut(Written<'_>) -> io::Result<ControlFlow<()>>,
+    ) -> io::Result<()> {
+        self.walk_all(range, |stood| match stood {
+            Stood::Entry(frame) => each(once::parse(frame)?),
+            Stood::Seal(_) => Ok(ControlFlow::Continue(())),
+        })
+    }
+
+    /// As `walk`, with the seals that stand between the entries and right behind the last of them.
+    fn walk_all(
+        &self,
+        range: RangeInclusive<u64>,
+        mut each: impl FnMut(Stood<'_>) -> io::Result<ControlFlow<()>>,
     ) -> io::Result<()> {
         let (mut next, end) = range.into_inner();
         let mut block = Frames::new();
@@ -37,42 +63,20 @@ impl Shared {
                 let message = format!("expected entry {next}, found none");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, message));
             }
+            let mut seals = block.seals().peekable();
             for frame in block.iter().filter(|frame| frame.sequence <= end) {
-                if each(once::parse(frame)?)?.is_break() {
+                if each(Stood::Entry(frame))?.is_break() {
                     return Ok(());
                 }
                 next = frame.sequence.saturating_add(1);
+                while let Some((_, body)) = seals.next_if(|(size, _)| *size <= next) {
+                    if each(Stood::Seal(body))?.is_break() {
+                        return Ok(());
+                    }
+                }
             }
         }
         Ok(())
-    }
-
-    /// The leaf hash of a durable entry, if it can be read.
-    fn leaf(&self, chain_id: &Digest, sequence: u64) -> Option<Digest> {
-        let frames = once::frame_at(&*self.store, sequence).ok()?;
-        let written = once::parse_first(&frames).ok()?;
-        let entry = written.entry(chain_id);
-        Some(tree::leaf_hash(&entry.digest(), entry.signature()))
-    }
-
-    /// Proves something about the first `size` entries, all of them durable. The tree for it is made when it is first asked for, and
-    /// grows from then on: most ledgers never prove anything, and reading all entries when one is opened would cost more.
-    pub(super) fn prove<T>(
-        &self,
-        chain_id: &Digest,
-        size: u64,
-        make: impl FnOnce(&Nodes, Leaves<'_>) -> T,
-    ) -> io::Result<T> {
-        let mut nodes = self.proofs.lock();
-        if nodes.size() < size {
-            self.walk(nodes.size()..=size.saturating_sub(1), |written| {
-                let entry = written.entry(chain_id);
-                nodes.push(tree::leaf_hash(&entry.digest(), entry.signature()));
-                Ok(ControlFlow::Continue(()))
-            })?;
-        }
-        let leaf = |sequence| self.leaf(chain_id, sequence);
-        Ok(make(&nodes, &leaf))
     }
 }
 
@@ -122,6 +126,11 @@ impl Ledger {
         once::parse_first(&frames).map(|written| Some(written.into_owned()))
     }
 
+    /// The durable entries that a filter wants.
+    pub fn select(&self, filter: &Filter) -> io::Result<Selected<'_>> {
+        filter.select_within(&*self.shared().store, self.head().sequence.saturating_add(1))
+    }
+
     /// The receipt of the event with this id, if it is durable: what to ask after an uncertain outcome.
     pub fn find(&self, event_id: &EventId) -> io::Result<Option<Receipt>> {
         let head = self.head();
@@ -130,7 +139,7 @@ impl Ledger {
             return Ok(None);
         };
         let frames = once::frame_at(&*self.shared().store, sequence)?;
-        Ok(Some(once::receipt(&once::parse_first(&frames)?, &self.chain_id())))
+        Ok(Some(once::receipt(&once::parse_event(&frames, event_id)?, &self.chain_id())))
     }
 
     /// A checkpoint over all durable entries, by whoever signs checkpoints: to be kept where nobody who can write the ledger
@@ -149,16 +158,22 @@ impl Ledger {
         Checkpoint::by_signer(&origin, size, root, &*signer).map_err(io::Error::other)
     }
 
-    /// Writes all durable entries as a file that proves itself: a chain file or JSON lines. Its end is signed if somebody signs
-    /// checkpoints.
+    /// Writes all durable entries, and the seals between them, as a file that proves itself: a chain file or JSON lines. Its end is
+    /// signed if somebody signs checkpoints.
     pub fn export<W: Write>(&self, sink: W, form: Form) -> io::Result<W> {
         let held = self.shared().lock();
         let (chain_id, origin) = (held.state.chain.id(), held.state.chain.origin());
         let (end, signer) = (held.state.head.sequence, held.checkpoint_signer()?);
         drop(held);
         let mut writer = chainfile::Writer::new(sink, form, chain_id)?;
-        self.shared().walk(0..=end, |written| {
-            writer.entry(written.left, written.entry(&chain_id), written.part)?;
+        self.shared().walk_all(0..=end, |stood| {
+            match stood {
+                Stood::Entry(frame) => {
+                    let written = once::parse(frame)?;
+                    writer.entry(written.left, written.entry(&chain_id), written.part)?;
+                }
+                Stood::Seal(body) => writer.seal(seal(body)?)?,
+            }
             Ok(ControlFlow::Continue(()))
         })?;
         let Some(signer) = signer else { return writer.finish_unsigned() };

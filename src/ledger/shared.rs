@@ -11,17 +11,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::clock::Time;
-use crate::error::Refusal;
+use crate::error::{AppendError, Refusal};
 use crate::id::EventId;
 use crate::ledger::anchoring::Keeper;
+use crate::ledger::asked::Asked;
 use crate::ledger::call::{Pending, opens_here};
 use crate::ledger::cell::{Cell, Outcome, Wake};
 use crate::ledger::observe;
 use crate::ledger::options::Options;
+use crate::ledger::proving::Proofs;
 use crate::ledger::state::{Ended, Slot, Stage, State};
 use crate::store::{Store, StoreError};
 use crate::sync::{AtomicU8, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
-use crate::tree::Nodes;
 
 /// How long a wait lasts that nothing limits.
 const LONG: Duration = Duration::from_secs(3600);
@@ -82,9 +83,11 @@ pub(super) struct Shared {
     rung: Condvar,
     pub(super) store: Box<dyn Store>,
     /// What proofs are made of, as far as they were asked for.
-    pub(super) proofs: Mutex<Nodes>,
+    pub(super) proofs: Mutex<Option<Proofs>>,
     pub(super) options: Options,
     pub(super) keeper: Arc<Keeper>,
+    /// Whoever signs seals.
+    pub(super) sealing: Asked,
     /// The process that opened the ledger.
     process: u32,
     /// Threads that may spin at once, and those that do.
@@ -178,10 +181,10 @@ impl Desk {
         self.moved = true;
     }
 
-    /// Somebody else writes this chain: what is being written is in doubt, and nothing more is acknowledged.
-    pub(super) fn fence(&mut self, what: &str) {
+    /// What is being written is in doubt, and nothing more is acknowledged.
+    pub(super) fn fail(&mut self, stage: Stage, what: &str) {
         self.moved = true;
-        self.state.fail(Stage::Failed(what.to_owned()), what, &mut self.ended);
+        self.state.fail(stage, what, &mut self.ended);
     }
 
     fn panicked(&mut self) {
@@ -235,9 +238,10 @@ impl Shared {
             changed: Condvar::default(),
             rung: Condvar::default(),
             store,
-            proofs: Mutex::new(Nodes::new()),
+            proofs: Mutex::new(None),
             options,
             keeper: Arc::new(keeper),
+            sealing: Asked::default(),
             process: opens_here(),
             spinners: u8::try_from(cores.saturating_sub(1)).unwrap_or(u8::MAX),
             spinning: AtomicU8::new(0),
@@ -264,6 +268,9 @@ impl Shared {
     fn end(&self, ended: impl IntoIterator<Item = (impl AsRef<Cell>, Outcome)>) {
         let mut all_woke = true;
         for (cell, outcome) in ended {
+            if let Err(AppendError::Refused(refusal)) = &outcome {
+                observe::refused(refusal.code());
+            }
             all_woke &= cell.as_ref().resolve(outcome);
         }
         if !all_woke {
@@ -326,23 +333,22 @@ impl Shared {
             return Err(Refusal::Forked);
         }
         let mut held = self.lock();
+        let mut exposed_since = None;
         loop {
             held.state.stage.refusal().map_or(Ok(()), Err)?;
+            if held.state.short.is_some() {
+                held = self.relieve(held, count)?;
+                continue;
+            }
             let fits = held.state.queue.len().saturating_add(count) <= self.options.queue_entries
                 && held.state.weight.saturating_add(weight) <= self.options.queue_bytes;
-            let is_exposed = self.keeper.is_over(held.state.frontier.size());
-            if is_exposed && let Some(why) = self.keeper.trouble() {
-                return Err(Refusal::Exposed { most: self.keeper.most(), why });
-            }
+            let is_exposed = self.is_exposed(&held, patient, &mut exposed_since)?;
             // What is larger than the whole queue goes through it alone.
             if !held.gate && !is_exposed && (fits || held.state.queue.is_empty()) {
                 return Ok(held);
             }
             if !patient {
                 return Err(Refusal::Full);
-            }
-            if is_exposed {
-                self.keeper.poke();
             }
             held = self.help_for(held, if is_exposed { ANCHORING } else { LONG });
         }
@@ -355,6 +361,9 @@ impl Shared {
         }
         let gate;
         let mut held = self.lock();
+        if held.state.short.is_some() {
+            held = self.relieve(held, 1)?;
+        }
         while held.gate {
             self.check(&held.state.stage)?;
             held = self.help(held);
@@ -444,6 +453,7 @@ impl Shared {
         drop(stored);
         let written = written.and_then(|()| self.anchor_first(due, &frontier));
         let wants_seal = written.is_ok() && self.store.wants_seal();
+        let is_short = written.is_err() && !self.store.has_room();
         drop(leading);
         let mut held = self.lock();
         let desk = &mut *held;
@@ -463,14 +473,22 @@ impl Shared {
             Err(StoreError::Refused(error)) => {
                 desk.state.leading = false;
                 desk.state.writing = 0;
+                if is_short {
+                    let events = desk.state.events(0..desk.state.queue.len()).len();
+                    desk.state.run_short(events, &error, self.time().wall());
+                }
                 desk.state.abandon_from(0, &Refusal::Store(error.to_string()), &mut desk.ended);
             }
             Err(StoreError::Uncertain(error)) => {
                 let what = error.to_string();
-                desk.state.fail(Stage::Failed(what.clone()), &what, &mut desk.ended);
+                desk.state.fail(self.failed(what.clone()), &what, &mut desk.ended);
             }
         }
-        if wants_seal { self.rotate(held) } else { held }
+        match (wants_seal, is_short) {
+            (true, _) => self.rotate(held),
+            (_, true) => self.tell(held),
+            _ => held,
+        }
     }
 
     /// Finds somebody to lead the next commit, if one is due; leads itself if there is nobody.

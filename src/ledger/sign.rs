@@ -146,6 +146,12 @@ struct Job {
     signer: Arc<dyn Signer>,
 }
 
+impl Job {
+    fn is_over(&self) -> bool {
+        self.call.entries.iter().all(|pending| pending.phase.is_abandoned())
+    }
+}
+
 /// The threads that ask signers outside this process; as many as are busy, up to a bound.
 #[derive(Default)]
 pub(super) struct Pool {
@@ -197,6 +203,10 @@ impl Pool {
         let now = shared.time().running();
         let most = shared.options.signing_threads;
         let mut jobs = self.jobs.lock();
+        // Where all threads are lost nobody comes for what was abandoned while it waited: it would keep its payloads.
+        while jobs.waiting.front().is_some_and(Job::is_over) {
+            jobs.waiting.pop_front();
+        }
         jobs.waiting.push_back(Job { shared: Arc::clone(shared), call, signer });
         if jobs.wants_thread(now, most) {
             let pool = Arc::clone(self);

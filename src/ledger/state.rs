@@ -21,6 +21,7 @@ use crate::ledger::call::{Call, Draft, Note, Owed, Pending};
 use crate::ledger::cell::{Cell, Outcome, Phase};
 use crate::ledger::ids::{Ids, Use};
 use crate::ledger::observe;
+use crate::ledger::short::Short;
 use crate::ledger::view::Fold;
 use crate::limit::SEQUENCE_MAX;
 use crate::projection::Item;
@@ -50,6 +51,8 @@ pub(super) enum Stage {
     Closed,
     /// A write failed.
     Failed(String),
+    /// Somebody else writes this chain.
+    Fenced(String),
     /// This is a child of fork(2): what is on its way is its parent's.
     Forked,
     Panicked,
@@ -62,6 +65,7 @@ impl Stage {
             Self::Open => None,
             Self::Closing | Self::Closed => Some(Refusal::Closed),
             Self::Failed(what) => Some(Refusal::LedgerFailed(what.clone())),
+            Self::Fenced(what) => Some(Refusal::Fenced(what.clone())),
             Self::Forked => Some(Refusal::Forked),
             Self::Panicked => Some(Refusal::Panicked),
         }
@@ -172,8 +176,12 @@ pub(super) struct State {
     notes: VecDeque<Note>,
     /// Anomalies of the clock that are not recorded yet.
     marks: VecDeque<Mark>,
+    /// How many of them were found when it was opened.
+    found: usize,
     /// Projections, by the number of their place.
     pub(super) folds: BTreeMap<u64, Box<dyn Fold>>,
+    /// Whether there is no room, so that nothing is appended.
+    pub(super) short: Option<Short>,
     /// Events of which it is not known whether they are recorded: they were being written when the ledger failed.
     pub(super) in_doubt: Vec<EventId>,
     /// Which key may sign what, as far as is durable.
@@ -222,8 +230,10 @@ impl State {
             epoch: 0,
             sealed_size: 0,
             seal_again: 0,
+            found: marks.len(),
             marks: marks.into(),
             folds: BTreeMap::new(),
+            short: None,
             in_doubt: Vec::new(),
             head,
             weight: 0,
@@ -242,7 +252,7 @@ impl State {
 
     /// Whether somebody should lead a commit.
     pub(super) fn wants_leader(&self) -> bool {
-        let is_over = matches!(self.stage, Stage::Failed(_) | Stage::Forked | Stage::Panicked);
+        let is_over = !matches!(self.stage, Stage::Open | Stage::Closing | Stage::Closed);
         !self.leading && self.ready > 0 && !is_over
     }
 
@@ -253,9 +263,15 @@ impl State {
         events.map(|slot| slot.pending.event_id()).collect()
     }
 
-    /// Digests that reached a signer and are not in the chain.
+    /// Digests that reached a signer and are not in the chain. Those of a torn tail are found again by whoever opens it next.
     pub(super) fn unlisted(&self) -> usize {
-        self.abandoned.len()
+        self.abandoned.difference(&self.torn).count()
+    }
+
+    /// Whether entries of the ledger's own are due before it is closed. That it was opened is none: one that is opened and closed does not
+    /// grow.
+    pub(super) fn owes_at_end(&self) -> bool {
+        self.unlisted() > 0 || self.marks.len() > self.found
     }
 
     /// Has these digests, found in a torn tail, listed before anything else is recorded.
@@ -395,6 +411,7 @@ impl State {
             drafts.push(Draft::reserved(reserved, None, Some(Box::new(Owed::Mark(*mark))))?);
         }
         self.marks.clear();
+        self.found = 0;
         Ok(drafts)
     }
 

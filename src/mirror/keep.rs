@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::disk::DiskError;
 use crate::mirror::Mirror;
 use crate::sync::{Condvar, Mutex, spawn};
 
@@ -16,10 +17,26 @@ const LOOK: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_millis(100);
 /// The longest that it waits to try again.
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// How often it tries to come to its end before whoever waits for that is told of the trouble.
+const TRIES: u64 = 4;
 
 /// A mirror that is being written. When it is dropped, that ends wherever it is; [`Mirroring::close`] waits until all is written.
 pub struct Mirroring {
     desk: Arc<Desk>,
+    /// The process whose thread it is.
+    process: u32,
+}
+
+/// How a mirror stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Number of entries that are in the mirror, as far as is known.
+    pub next: u64,
+    /// Why the mirror does not go on. It tries to, and when it can, there is none any more.
+    pub trouble: Option<String>,
+    /// What was last set aside, and why.
+    pub set_aside: Option<String>,
 }
 
 /// What the thread and its owner tell each other.
@@ -29,9 +46,9 @@ struct Desk {
 }
 
 struct State {
-    next: u64,
-    trouble: Option<String>,
-    set_aside: Option<String>,
+    progress: Progress,
+    /// Attempts that failed.
+    failed: u64,
     wish: Wish,
     ended: bool,
 }
@@ -50,55 +67,50 @@ enum Wish {
 impl fmt::Debug for Mirroring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.desk.state.lock();
-        write!(f, "Mirroring({}, {:?})", state.next, state.trouble)
+        write!(f, "Mirroring({}, {:?})", state.progress.next, state.progress.trouble)
     }
 }
 
 impl Mirroring {
-    /// Begins. `open` opens the mirror, on the thread, as it reads through a file of it; if it fails it is tried again.
-    pub fn start(open: impl FnMut() -> io::Result<Mirror> + Send + 'static) -> io::Result<Self> {
+    /// Begins. `open` opens the mirror, on the thread, as it reads through a file of it; if it fails it is tried again. `tell` is
+    /// told how it stood and how it stands, whenever that is not the same.
+    pub fn start(
+        open: impl FnMut() -> io::Result<Mirror> + Send + 'static,
+        tell: impl FnMut(&Progress, &Progress) + Send + 'static,
+    ) -> io::Result<Self> {
         let state =
-            State { next: 0, trouble: None, set_aside: None, wish: Wish::More, ended: false };
+            State { progress: Progress::default(), failed: 0, wish: Wish::More, ended: false };
         let desk = Arc::new(Desk { state: Mutex::new(state), changed: Condvar::new() });
-        let worker = Worker { desk: desk.clone(), mirror: None, open };
-        spawn("sigchain mirror", move || worker.run())?;
-        Ok(Self { desk })
+        let worker = Worker { desk: desk.clone(), mirror: None, open, tell };
+        spawn("sigchain-mirror", move || worker.run())?;
+        Ok(Self { desk, process: std::process::id() })
     }
 
-    /// Number of entries that are in the mirror, as far as is known.
-    pub fn next(&self) -> u64 {
-        self.desk.state.lock().next
-    }
-
-    /// Why the mirror does not go on. It tries to, and when it can, there is none any more.
-    pub fn trouble(&self) -> Option<String> {
-        self.desk.state.lock().trouble.clone()
-    }
-
-    /// What was last set aside, and why.
-    pub fn set_aside(&self) -> Option<String> {
-        self.desk.state.lock().set_aside.clone()
+    /// How it stands.
+    pub fn progress(&self) -> Progress {
+        self.desk.state.lock().progress.clone()
     }
 
     /// Waits until the mirror has all that is durable now, and ends it. Gives the number of entries that it has.
     ///
-    /// When the deadline passes it ends where it is: what is missing is written when it is opened again.
-    pub fn close(self, deadline: Duration) -> io::Result<u64> {
+    /// When the deadline passes, or a few attempts have failed, it says so, and the mirror goes on until it has all or is dropped: what
+    /// is then missing is written when it is opened again. Closed again, it waits again.
+    pub fn close(&self, deadline: Duration) -> io::Result<u64> {
         let end = Instant::now().checked_add(deadline);
         let mut state = self.desk.state.lock();
         state.wish = Wish::All;
+        let enough = state.failed.saturating_add(TRIES);
         self.desk.changed.notify_all();
         loop {
-            if state.ended && state.trouble.is_none() {
-                return Ok(state.next);
+            let Progress { next, trouble, .. } = &state.progress;
+            if state.ended && trouble.is_none() {
+                return Ok(*next);
             }
             let left = end.map_or(LOOK, |end| end.saturating_duration_since(Instant::now()));
-            if state.ended || left.is_zero() {
-                let trouble = state.trouble.as_deref().unwrap_or("the deadline passed");
-                let what = format!(
-                    "expected the mirror to have all entries, found {}: {trouble}",
-                    state.next
-                );
+            if state.ended || left.is_zero() || state.failed >= enough {
+                let trouble = trouble.as_deref().unwrap_or("the deadline passed");
+                let what =
+                    format!("expected the mirror to have all entries, found {next}: {trouble}");
                 return Err(io::Error::new(io::ErrorKind::TimedOut, what));
             }
             state = self.desk.state.wait_for(state, &self.desk.changed, left);
@@ -108,29 +120,33 @@ impl Mirroring {
 
 impl Drop for Mirroring {
     fn drop(&mut self) {
+        // In a child of fork(2) there is no such thread, and it may have held the lock for ever.
+        if std::process::id() != self.process {
+            return;
+        }
         self.desk.state.lock().wish = Wish::End;
         self.desk.changed.notify_all();
     }
 }
 
-struct Worker<O> {
+struct Worker<O, T> {
     desk: Arc<Desk>,
     mirror: Option<Mirror>,
     open: O,
+    tell: T,
 }
 
-impl<O: FnMut() -> io::Result<Mirror>> Worker<O> {
+impl<O: FnMut() -> io::Result<Mirror>, T: FnMut(&Progress, &Progress)> Worker<O, T> {
     fn run(mut self) {
         let mut retry = RETRY;
+        let mut before = Wish::More;
         loop {
             let wish = self.desk.state.lock().wish;
-            let done = if wish == Wish::End { return } else { self.step(wish) };
-            let mut state = self.desk.state.lock();
-            if let Some(mirror) = &self.mirror {
-                state.next = mirror.next();
-                state.set_aside = mirror.set_aside().map(ToOwned::to_owned);
+            if wish != before {
+                (before, retry) = (wish, RETRY);
             }
-            state.trouble = done.as_ref().err().map(ToString::to_string);
+            let done = if wish == Wish::End { return } else { self.step(wish) };
+            self.note(done.as_ref().err());
             let pause = match done {
                 Ok(false) => {
                     retry = RETRY;
@@ -148,9 +164,32 @@ impl<O: FnMut() -> io::Result<Mirror>> Worker<O> {
                     pause
                 }
             };
+            let state = self.desk.state.lock();
             if state.wish == wish {
                 drop(self.desk.state.wait_for(state, &self.desk.changed, pause));
             }
+        }
+    }
+
+    /// Says how it stands.
+    fn note(&mut self, error: Option<&io::Error>) {
+        let mut progress = self.desk.state.lock().progress.clone();
+        if let Some(mirror) = &self.mirror {
+            progress.next = mirror.next();
+            progress.set_aside = mirror.set_aside().map(ToOwned::to_owned);
+        }
+        progress.trouble = error.map(|error| match DiskError::of(error) {
+            Some(refused) => format!("{}: {error}", refused.code()),
+            None => error.to_string(),
+        });
+        let before = {
+            let state = &mut *self.desk.state.lock();
+            state.failed = state.failed.saturating_add(u64::from(error.is_some()));
+            self.desk.changed.notify_all();
+            std::mem::replace(&mut state.progress, progress.clone())
+        };
+        if before != progress {
+            (self.tell)(&before, &progress);
         }
     }
 
@@ -168,13 +207,14 @@ impl<O: FnMut() -> io::Result<Mirror>> Worker<O> {
     }
 }
 
-impl<O> Drop for Worker<O> {
-    /// Whoever waits for the end must not wait for a thread that panicked.
+impl<O, T> Drop for Worker<O, T> {
+    /// Whoever waits for the end must not wait for a thread that panicked, and finds the folder free.
     fn drop(&mut self) {
+        self.mirror = None;
         let mut state = self.desk.state.lock();
         state.ended = true;
         if thread::panicking() {
-            state.trouble = Some("the thread of the mirror panicked".to_owned());
+            state.progress.trouble = Some("the thread of the mirror panicked".to_owned());
         }
         self.desk.changed.notify_all();
     }

@@ -17,18 +17,17 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::checkpoint::Seal;
 use crate::codec::len_u64;
 use crate::digest::Digest;
 use crate::disk::{DiskError, File, Folder};
-use crate::frame::{Frame, Written};
+use crate::frame::Written;
 use crate::jsonl;
 use crate::mirror::preface::Preface;
 use crate::mirror::scan::Scan;
 use crate::payload::Part;
 use crate::store::Frames;
 
-pub use crate::mirror::keep::Mirroring;
+pub use crate::mirror::keep::{Mirroring, Progress};
 
 /// The file that is being written. Its name stays the same, so that tools can follow it.
 pub const CURRENT: &str = "chain.jsonl";
@@ -52,18 +51,12 @@ pub trait Mirrored: fmt::Debug + Send + Sync {
     /// Number of durable entries: never fewer than before.
     fn size(&self) -> io::Result<u64>;
 
-    /// Reads the frames of up to `count` durable entries from `first` on, in place of what `frames` held.
+    /// Reads the frames of up to `count` durable entries from `first` on, in place of what `frames` held, and the seals that stand
+    /// between them and right behind them: a file of the mirror that has gaps is vouched for only by a seal in it.
     fn read(&self, first: u64, count: usize, frames: &mut Frames) -> io::Result<()>;
 
     /// The subtree roots that stand for the entries [first, first + count) in a gap, as [`crate::tree::Nodes::hashes`] has them.
     fn hashes(&self, first: u64, count: u64) -> io::Result<Vec<Digest>>;
-
-    /// The first seal over more than `after` and at most `size` entries, if the ledger has one to give. A file of the mirror that has
-    /// gaps is vouched for only by a seal in it.
-    fn seal(&self, after: u64, size: u64) -> io::Result<Option<Seal>> {
-        let _ = (after, size);
-        Ok(None)
-    }
 }
 
 /// How a mirror shall work.
@@ -140,7 +133,7 @@ impl fmt::Debug for Mirror {
 }
 
 impl Mirror {
-    /// Looks where the mirror in this folder ends. Writes nothing.
+    /// Locks the folder, and looks where the mirror in it ends. Writes nothing.
     ///
     /// A mirror that is ahead of its ledger, or of another one, is an error: either the ledger was rolled back, or the folder is not
     /// the right one, and the mirror may then be the only thing that shows it.
@@ -149,6 +142,12 @@ impl Mirror {
         of: Arc<dyn Mirrored>,
         options: Options,
     ) -> io::Result<Self> {
+        if !folder.lock()? {
+            let what = "somebody else writes a mirror here";
+            let advice = "give each ledger a folder of its own, or wait until the other is closed";
+            return Err(DiskError::new("MIRROR_BUSY", CURRENT, what, advice)
+                .into_io(io::ErrorKind::ResourceBusy));
+        }
         let mut mirror = Self {
             folder,
             of,
@@ -223,12 +222,16 @@ impl Mirror {
         if self.damage.is_some() {
             self.put_aside()?;
         }
-        let is_over = self.is_full(&self.at) && self.at.next < size;
-        // If a part of something stands at its end, that is completed first: it may be of a seal.
-        if self.current.is_none() || (is_over && self.beyond()? == Some(0)) {
+        if self.current.is_none() {
             self.rotate()?;
         }
-        let (at, noted) = self.gather(size)?;
+        let (mut at, mut noted) = self.gather(size)?;
+        let is_over = self.is_full(&self.at) && self.at.next < size;
+        // If a part of something stands at its end, that is completed first.
+        if is_over && self.text.is_empty() && self.beyond()? == Some(0) {
+            self.rotate()?;
+            (at, noted) = self.gather(size)?;
+        }
         if self.append()? {
             self.at = at;
             if let Some(preface) = &mut self.preface {
@@ -290,19 +293,18 @@ impl Mirror {
         self.text.clear();
         let (mut at, mut noted) = (self.at, Preface::default());
         let mut block = Frames::new();
-        loop {
+        // What was the ledger's last entry when it was written may have been sealed since.
+        if let Some(last) = at.next.checked_sub(1).filter(|_| at.sealed < at.next && at.left == 0) {
+            self.of.read(last, 1, &mut block)?;
+            block.seals().try_for_each(|seal| self.push_seal(&mut at, seal))?;
+        }
+        while at.next < size && !self.is_full(&at) {
             let count = usize::try_from(size.saturating_sub(at.next)).unwrap_or(usize::MAX);
-            let count = count.min(self.block);
-            block.clear();
-            if count > 0 {
-                self.of.read(at.next, count, &mut block)?;
-            }
-            if block.is_empty() && count > 0 {
+            self.of.read(at.next, count.min(self.block), &mut block)?;
+            if block.is_empty() {
                 return Err(preface::missing(at.next));
             }
-            let end = at.next.saturating_add(len_u64(block.len()));
-            let seal = self.of.seal(at.sealed.max(at.next.saturating_sub(1)), end)?;
-            self.push_seal(&mut at, seal.as_ref());
+            let mut seals = block.seals().peekable();
             for frame in block.iter() {
                 if self.is_full(&at) {
                     return Ok((at, noted));
@@ -310,17 +312,19 @@ impl Mirror {
                 let mut written = preface::parse(frame)?;
                 noted.note(&written);
                 self.push_entry(&mut at, &mut written);
-                self.push_seal(&mut at, seal.as_ref());
+                while let Some(seal) = seals.next_if(|(size, _)| *size <= at.next) {
+                    self.push_seal(&mut at, seal)?;
+                }
             }
             // Payloads may have 16 MiB each: many at once are only read where they are small.
             let read: usize = block.iter().map(|stored| stored.body.len()).sum();
             self.block =
                 if read > ENOUGH { self.block / 2 } else { self.block * 2 }.clamp(1, BLOCK);
-            let is_enough = self.text.len() >= ENOUGH && (at.left == 0 || self.text.len() >= MOST);
-            if at.next >= size || is_enough || self.is_full(&at) {
-                return Ok((at, noted));
+            if self.text.len() >= ENOUGH && (at.left == 0 || self.text.len() >= MOST) {
+                break;
             }
         }
+        Ok((at, noted))
     }
 
     fn push_entry(&mut self, at: &mut Place, written: &mut Written<'_>) {
@@ -334,13 +338,13 @@ impl Mirror {
         (at.next, at.left) = (written.fields.sequence.saturating_add(1), written.left);
     }
 
-    /// Writes a seal if it stands here.
-    fn push_seal(&mut self, at: &mut Place, seal: Option<&Seal>) {
-        let stands_here =
-            |seal: &&Seal| seal.state.size == at.next && at.sealed < at.next && at.left == 0;
-        let Some(seal) = seal.filter(stands_here) else { return };
-        jsonl::push(&mut self.text, &Frame::Seal(seal.clone()));
-        at.sealed = at.next;
+    /// Writes a seal if it stands here and is not written yet.
+    fn push_seal(&mut self, at: &mut Place, (size, body): (u64, &[u8])) -> io::Result<()> {
+        if size == at.next && at.sealed < size && at.left == 0 {
+            jsonl::push(&mut self.text, &preface::parse_seal(size, body)?);
+            at.sealed = size;
+        }
+        Ok(())
     }
 
     /// Bytes of the file behind the lines that are known; `None` if not even those are there.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use crate::codec::len_u64;
-use crate::frame::{Frame, Gap, GapReason, VERSION, Written};
+use crate::frame::{Frame, Gap, GapReason, Kind, VERSION, Written};
 use crate::jsonl;
 use crate::limit;
 use crate::mirror::Mirrored;
@@ -108,6 +108,14 @@ fn push_entry(text: &mut String, of: &dyn Mirrored, sequence: u64) -> io::Result
 pub(super) fn parse(frame: FrameRef<'_>) -> io::Result<Written<'_>> {
     Written::parse(frame.left, frame.body).map_err(|error| {
         let message = format!("entry {} of the ledger: {error}", frame.sequence);
+        io::Error::new(io::ErrorKind::InvalidData, message)
+    })
+}
+
+/// The seal in a frame of the ledger.
+pub(super) fn parse_seal(size: u64, body: &[u8]) -> io::Result<Frame<'_>> {
+    Frame::parse(Kind::Seal, 0, body).map_err(|error| {
+        let message = format!("the seal over {size} entries of the ledger: {error}");
         io::Error::new(io::ErrorKind::InvalidData, message)
     })
 }

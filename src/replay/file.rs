@@ -198,6 +198,7 @@ impl Doubts {
             Seen::Revoked(size) => {
                 self.trusted = Some(self.trusted.map_or(*size, |trusted| trusted.min(*size)));
             }
+            Seen::Seal(seal) => self.stated = self.stated.max(seal.state.size),
             Seen::Stated(size) => self.stated = self.stated.max(*size),
             _ => {}
         }

@@ -19,7 +19,7 @@ use std::ops::ControlFlow;
 
 use crate::chain::Chain;
 use crate::chainfile::{Block, Ending, Form, OpenError, Reader};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Seal};
 use crate::digest::Digest;
 use crate::fault::{Code, Fault, Misfit};
 use crate::frame::{Frame, Gap, Kind, Written};
@@ -55,7 +55,9 @@ pub enum Seen<'s> {
     /// A key was revoked as compromised that had signed beyond this size: from there on nobody can know who made what. A fault,
     /// and shown wherever it stands.
     Revoked(u64),
-    /// A checkpoint or seal over exactly the entries before it, of this size, in a file without fault up to here.
+    /// A seal over exactly the entries before it, in a file without fault up to here.
+    Seal(&'s Seal),
+    /// A checkpoint over exactly the entries before it, of this size, in a file without fault up to here.
     Stated(u64),
 }
 
@@ -336,7 +338,7 @@ impl Watcher<'_, '_> {
             Frame::Gap(gap) => (self.watch)(&Seen::Gap(gap)),
             // While there is no fault the tree is known, and with it each of these was compared.
             Frame::Checkpoint(checkpoint) => (self.watch)(&Seen::Stated(checkpoint.size())),
-            Frame::Seal(seal) => (self.watch)(&Seen::Stated(seal.state.size)),
+            Frame::Seal(seal) => (self.watch)(&Seen::Seal(seal)),
             _ => ControlFlow::Continue(()),
         }
     }

@@ -1,6 +1,6 @@
 //! Anchors on this machine: that a number is given once, whoever asks and whatever fails meanwhile; and what a writer learns.
 
-mod hooked;
+pub mod hooked;
 mod schedule;
 
 use std::fs;

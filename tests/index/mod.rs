@@ -1,6 +1,7 @@
 //! What is derived from the segments: it answers rightly or not at all, whatever becomes of its files.
 
 mod disk;
+mod ledger;
 mod runs;
 mod sealed;
 mod tree;
@@ -26,7 +27,8 @@ impl Owned {
     fn new(ordinal: u64, first: u64, ids: Vec<EventId>) -> Self {
         let count = u64::try_from(ids.len()).unwrap();
         let offsets = (0..u32::try_from(count).unwrap()).map(|n| 4096 + n * 417).collect();
-        let source = Source { ordinal, first, count, length: 4096 + count * 417 };
+        let head = Digest::of(&[b"the last entry", &ordinal.to_be_bytes()]);
+        let source = Source { ordinal, first, count, length: 4096 + count * 417, head };
         Self { source, offsets, ids }
     }
 

@@ -349,7 +349,7 @@ fn a_merge_that_failed_is_made_again() {
     }
 }
 
-/// A damaged run stops its merge, and nothing is removed for it.
+/// A damaged run is not merged, and taken out: the others are not held up by it for ever.
 #[test]
 fn a_damaged_run_is_not_merged() {
     let (disk, mut oracle, mut random) = (Disk::new(), Oracle::new(), random(11));
@@ -361,9 +361,9 @@ fn a_damaged_run_is_not_merged() {
     bytes[5000] ^= 1;
     disk.set(name, &bytes);
     let runs = oracle.open(&disk);
-    assert_eq!(runs.merge_step().unwrap_err().kind(), io::ErrorKind::InvalidData);
-    assert_eq!(disk.file_names().len(), 8);
-    assert!(!runs.check().unwrap());
+    assert!(runs.merge_step().unwrap());
+    assert_eq!(disk.file_names().len(), 7);
+    assert!(runs.check().unwrap());
     assert_eq!(missing(&runs), [5]);
     assert!(!runs.merge_step().unwrap());
     assert_eq!(oracle.mend(&runs), 1);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rand::RngExt as _;
+use sigchain::digest::Digest;
 use sigchain::disk::Folder;
 use sigchain::index::{self, Content, Recent, Sealed, Source};
 
@@ -82,11 +83,12 @@ fn an_index_of_anything_else_is_none() {
         Source { count: 1499, ..source },
         Source { length: source.length + 1, ..source },
         Source { ordinal: 4, ..source },
+        Source { head: Digest::of(&[b"another branch"]), ..source },
     ] {
         disk.set(&name(other.ordinal), &disk.get(&name(3)));
         assert!(open(&disk, &other).is_none(), "{other:?}");
     }
-    let other = sigchain::digest::Digest::ZERO;
+    let other = Digest::ZERO;
     assert!(Sealed::open(&disk, &other, &source).unwrap().is_none());
     assert!(open(&Disk::new(), &source).is_none());
     let short = Content { offsets: &own.offsets[1..], ..own.content() };

@@ -172,6 +172,12 @@ impl Sim {
         self.machine().capacity = capacity;
     }
 
+    /// So many more bytes fit onto the disk than are on it.
+    pub fn fill(&self, left: usize) {
+        let mut machine = self.machine();
+        machine.capacity = machine.used.saturating_add(left);
+    }
+
     /// Sectors fail as a whole: garbage takes synced bytes beside it, too.
     pub fn spill(&self) {
         self.machine().spills = true;

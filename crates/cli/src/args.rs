@@ -11,7 +11,9 @@ use lexopt::{Arg, Parser};
 use sigchain::digest::Digest;
 
 use crate::args::history::{HELP_LOG, HELP_REPLAY, HELP_SHOW};
-use crate::args::ledger::{HELP_APPEND, HELP_CHECKPOINT, HELP_EXPORT, HELP_INIT, HELP_STATUS};
+use crate::args::ledger::{
+    HELP_APPEND, HELP_CHECKPOINT, HELP_EXPORT, HELP_FORGET, HELP_INIT, HELP_STATUS,
+};
 use crate::bench::Wanted;
 use crate::ledger::{Append, Export, Init};
 use crate::trouble::Trouble;
@@ -26,6 +28,7 @@ sigchain: a tamper-evident record of what software agents did
   sigchain status LEDGER             how it stands, and who wrote last
   sigchain checkpoint LEDGER         a signed statement about all of it, to be kept elsewhere
   sigchain export LEDGER -o FILE     all of it as one file that proves itself
+  sigchain forget LEDGER             a chain that is gone is meant to be: another can be made there
 
   sigchain verify FILE [OPTIONS]     is this what was signed, whole and in order?
   sigchain log FILE [OPTIONS]        one line for each entry
@@ -76,7 +79,7 @@ Exit codes:
   2  the call makes no sense
   3  no fault, but you gave no anchor, or one is missing from the file, its gaps are not proven,
      or --against found a difference from which no fork can be proved
-  4  unreadable: the file, a checkpoint or a key
+  4  unreadable: the file, a checkpoint, a key, or what this machine has anchored of a ledger
 ";
 
 const HELP_DEMO: &str = "\
@@ -99,14 +102,14 @@ without it in memory. Keys are thrown away. Takes about half a minute.
 
   --json      one JSON object (spec/sigchain-bench.schema.json) instead of a table
   --dir DIR   without FOLDER: where the disk is measured; the directory for temporary files unless you say otherwise
-  --long      with FOLDER: a million entries, and what an append costs behind them; some minutes, and 600 MB of disk
+  --long      with FOLDER: a million entries, and what an append costs behind them; some minutes, and 600 MB of disk;
+              what ten million cost, reading and proofs too: cargo run --release --example long -- PATH
   --quick     a tenth of the time and one round: to see that it works, not to rely on
 
 Exit code 0 if it was measured, whatever the figures.
 ";
 
-const COMMANDS: &str =
-    "init, append, status, checkpoint, export, verify, log, replay, show, bench, demo or help";
+const COMMANDS: &str = "init, append, status, checkpoint, export, forget, verify, log, replay, show, bench, demo or help";
 
 pub(crate) enum Command {
     Append(Box<Append>),
@@ -114,9 +117,10 @@ pub(crate) enum Command {
     Checkpoint(PathBuf),
     Demo { keep: bool },
     Export(Export),
+    Forget(PathBuf),
     Help(&'static str),
     Init(Init),
-    Log(LogOptions),
+    Log(Box<LogOptions>),
     Replay(Box<ReplayOptions>),
     Show(ShowOptions),
     Status { ledger: PathBuf, json: bool },
@@ -158,6 +162,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, Trouble> {
             Some("checkpoint") => ledger::checkpoint(parser),
             Some("demo") => demo(parser),
             Some("export") => ledger::export(parser),
+            Some("forget") => ledger::forget(parser),
             Some("help") => help(&mut parser),
             Some("init") => ledger::init(parser),
             Some("log") => history::log(parser),
@@ -181,6 +186,7 @@ fn help(parser: &mut Parser) -> Result<Command, Trouble> {
             Some("append") => Ok(Command::Help(HELP_APPEND)),
             Some("checkpoint") => Ok(Command::Help(HELP_CHECKPOINT)),
             Some("export") => Ok(Command::Help(HELP_EXPORT)),
+            Some("forget") => Ok(Command::Help(HELP_FORGET)),
             Some("init") => Ok(Command::Help(HELP_INIT)),
             Some("status") => Ok(Command::Help(HELP_STATUS)),
             Some("verify") => Ok(Command::Help(HELP_VERIFY)),
@@ -267,7 +273,11 @@ fn file_or_ledger(named: Option<PathBuf>, call: &str) -> Result<PathBuf, Trouble
 }
 
 fn ledger_of_environment() -> Option<PathBuf> {
-    env::var_os("SIGCHAIN_LEDGER").filter(|value| !value.is_empty()).map(PathBuf::from)
+    path_of_environment("SIGCHAIN_LEDGER")
+}
+
+fn path_of_environment(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 fn once(slot: &mut Option<PathBuf>, value: OsString, name: &str) -> Result<(), Trouble> {

@@ -1,6 +1,7 @@
 //! What the user held before: keys, a chain id, checkpoints, each from the command line or a small file.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::Path;
 
 use sigchain::anchor::{Anchors as _, Local};
@@ -49,14 +50,11 @@ impl Held {
     }
 
     /// With what this machine has anchored of the ledger that begins with `head`, unasked: it is what shows that the end of a ledger was
-    /// cut, or that all of it was set back. Says so on standard error.
-    pub(crate) fn with_own(mut self, head: &[u8]) -> Self {
-        let Ok(reader) = Reader::open(head) else { return self };
-        let lenience = Lenience { network: true, memory: true };
-        let claim = Local::in_home(lenience)
-            .and_then(|anchors| anchors.latest(&reader.chain_id()))
-            .map(|claim| claim.and_then(|claim| Checkpoint::parse(claim.note.as_bytes()).ok()));
-        match claim {
+    /// cut, or that all of it was set back. Says so on standard error. If it cannot be read, the verdict rests on less than it could, and
+    /// must not pass for a whole one.
+    pub(crate) fn with_own(mut self, head: &[u8]) -> (Self, Option<Trouble>) {
+        let Ok(reader) = Reader::open(head) else { return (self, None) };
+        match own(&reader.chain_id()) {
             Ok(Some(checkpoint)) => {
                 let entries = out::entries(checkpoint.size());
                 out::note(&format!("anchored on this machine: {entries}"));
@@ -66,10 +64,12 @@ impl Held {
             }
             Ok(None) => out::note("nothing of this chain is anchored on this machine"),
             Err(error) => {
-                out::note(&format!("what this machine has anchored cannot be read: {error}"));
+                let what = format!("what this machine has anchored cannot be read: {error}");
+                let next = "nothing was compared with it: mend that, and verify again";
+                return (self, Some(Trouble::unreadable(what, "anchors that can be read", next)));
             }
         }
-        self
+        (self, None)
     }
 
     /// As the verifier of chains takes them: there a key is named by its id, whatever form it came in.
@@ -82,6 +82,13 @@ impl Held {
         anchors.keys.dedup();
         anchors
     }
+}
+
+/// What this machine has anchored of a chain, if it has anything.
+pub(crate) fn own(chain_id: &Digest) -> io::Result<Option<Checkpoint>> {
+    let lenience = Lenience { network: true, memory: true };
+    let claim = Local::in_home(lenience).and_then(|anchors| anchors.latest(chain_id))?;
+    Ok(claim.and_then(|claim| Checkpoint::parse(claim.note.as_bytes()).ok()))
 }
 
 fn note(path: &Path) -> Result<Checkpoint, Trouble> {

@@ -1,6 +1,6 @@
 //! What is verified: a file, a pipe or the directory of a ledger; where it comes from, and what its beginning says it is.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek};
 use std::path::Path;
 
@@ -80,7 +80,7 @@ impl Input {
         let mut places = None;
         let mut source: Box<dyn Read> = if args::is_stdin(path) {
             Box::new(io::stdin().lock())
-        } else if path.is_dir() {
+        } else if is_ledger(path)? {
             let stream = stream(path)?;
             places = Some(Places::Segments(stream.atlas()));
             Box::new(stream)
@@ -155,6 +155,16 @@ pub(crate) fn read_small(path: &Path, limit: usize) -> Result<Vec<u8>, Trouble> 
     Input::open(path)?.into_bytes(limit)
 }
 
+/// What the file system says of a path. If it says nothing, the path must not be taken for something else: a ledger that is read as
+/// a file ends without a trailer.
+pub(crate) fn about(path: &Path) -> Result<Metadata, Trouble> {
+    path.metadata().map_err(|error| cannot_read(&name(path), &error))
+}
+
+fn is_ledger(path: &Path) -> Result<bool, Trouble> {
+    about(path).map(|about| about.is_dir())
+}
+
 /// The files of a ledger as one chain file, up to what is durable.
 pub(crate) fn stream(path: &Path) -> Result<Stream, Trouble> {
     ledger::view(path)?.stream().map_err(|error| cannot_read(&name(path), &error))
@@ -166,7 +176,7 @@ impl<T: Read + Seek> Again for T {}
 
 /// Opens what can be read again from its beginning: a file or a ledger.
 pub(crate) fn open_again(path: &Path) -> Result<Box<dyn Again>, Trouble> {
-    if path.is_dir() {
+    if is_ledger(path)? {
         return Ok(Box::new(stream(path)?));
     }
     let file = File::open(path).map_err(|error| cannot_read(&name(path), &error))?;
@@ -175,7 +185,7 @@ pub(crate) fn open_again(path: &Path) -> Result<Box<dyn Again>, Trouble> {
 
 /// Refuses what cannot be read again from its beginning, such as a pipe, where that is needed.
 pub(crate) fn must_be_regular(path: &Path, option: &str) -> Result<(), Trouble> {
-    let metadata = path.metadata().map_err(|error| cannot_read(&name(path), &error))?;
+    let metadata = about(path)?;
     if metadata.is_file() || metadata.is_dir() {
         return Ok(());
     }

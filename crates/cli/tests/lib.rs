@@ -7,8 +7,10 @@
 )]
 
 mod cli;
+mod disk;
 mod history;
 mod ledger;
 mod memory;
 mod schema;
 mod support;
+mod writers;

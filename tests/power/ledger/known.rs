@@ -92,6 +92,8 @@ pub struct Known {
     batches: Vec<Vec<EventId>>,
     /// Why the last call has no receipt.
     pub outcome: Option<AppendError>,
+    /// Bytes that its ledgers keep for the day when the disk is full.
+    pub reserve: u64,
     /// Entries that were signed and on the medium at some time, wherever in its files.
     on_disk: BTreeSet<(u64, Digest)>,
 }
@@ -114,8 +116,13 @@ impl Known {
     fn options(&self, bytes: u64) -> Options {
         let limits = Limits { bytes, ..Limits::default() };
         let wall = START + 1_000_000 * i64::try_from(self.events).unwrap();
-        let files = Files::new().limits(limits).anchors(Vec::new());
+        let files = Files::new().limits(limits).anchors(Vec::new()).reserve(self.reserve);
         Options::new().time(Arc::new(Still(wall))).files(files)
+    }
+
+    /// Whether somebody was told of the chain.
+    pub fn is_known(&self) -> bool {
+        self.chain.is_some()
     }
 
     fn signer(&self) -> Noting {

@@ -1,11 +1,14 @@
 //! The ledger on files, on the worst disk. Whatever a crash leaves: what was acknowledged is there, what was refused is not, and nobody
 //! finds two entries that were signed for one number, unless the chain lists one of them.
 
+mod anchored;
 mod closing;
 mod every;
 mod failing;
+mod full;
 mod known;
 mod sample;
+mod shown;
 mod syncs;
 mod through;
 

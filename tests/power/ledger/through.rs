@@ -1,6 +1,7 @@
 //! Folders that pass everything on to another, and do one thing beside. There is no folder in them: indexes are made by a thread of
 //! their own, at a time of its own, and a run could not be had again.
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -50,11 +51,21 @@ impl Eye {
     }
 }
 
+/// What is done whenever something is about to be synced.
+#[derive(Clone)]
+struct Before(Arc<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Before")
+    }
+}
+
 /// A folder over another.
 #[derive(Clone, Debug)]
 pub struct Through {
     inner: Arc<dyn Folder>,
-    eye: Eye,
+    before: Before,
     /// Whether a sync of a file says that it is done before it is: it is done before the next write.
     hasty: bool,
 }
@@ -67,24 +78,33 @@ impl Through {
 
     /// With a reader.
     pub fn watched(inner: Arc<dyn Folder>, eye: &Eye) -> Arc<dyn Folder> {
-        Arc::new(Self { inner, eye: eye.clone(), hasty: false })
+        let eye = eye.clone();
+        Self::before_syncs(inner, move || eye.look())
+    }
+
+    /// With something that is done whenever something is about to be synced.
+    pub fn before_syncs(
+        inner: Arc<dyn Folder>,
+        before: impl Fn() + Send + Sync + 'static,
+    ) -> Arc<dyn Folder> {
+        Arc::new(Self { inner, before: Before(Arc::new(before)), hasty: false })
     }
 
     /// With syncs of files that say too early that they are done.
     pub fn hasty(inner: Arc<dyn Folder>) -> Arc<dyn Folder> {
-        Arc::new(Self { inner, eye: Eye(None), hasty: true })
+        Arc::new(Self { inner, before: Before(Arc::new(|| ())), hasty: true })
     }
 
     fn file(&self, inner: Box<dyn File>) -> Box<dyn File> {
-        let Self { eye, hasty, .. } = self.clone();
-        Box::new(ThroughFile { inner, eye, hasty, owed: Mutex::new(false) })
+        let Self { before, hasty, .. } = self.clone();
+        Box::new(ThroughFile { inner, before, hasty, owed: Mutex::new(false) })
     }
 }
 
 #[derive(Debug)]
 struct ThroughFile {
     inner: Box<dyn File>,
-    eye: Eye,
+    before: Before,
     hasty: bool,
     owed: Mutex<bool>,
 }
@@ -115,7 +135,7 @@ impl Folder for Through {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.eye.look();
+        (self.before.0)();
         self.inner.sync()
     }
 
@@ -145,7 +165,7 @@ impl File for ThroughFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.eye.look();
+        (self.before.0)();
         if self.hasty {
             *self.owed.lock().unwrap() = true;
             return Ok(());

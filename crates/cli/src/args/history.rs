@@ -4,7 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use lexopt::{Arg, Parser};
+use sigchain::id::TraceId;
+use sigchain::limit::FieldError;
 use sigchain::point::Point;
+use sigchain::select::Filter;
 
 use crate::args::{
     Command, Options, chain_id, file_or_ledger, is_stdin, ledger_of_environment, once,
@@ -47,15 +50,21 @@ One line for each entry: sequence, time, type, actor, payload, episode. FILE is 
 Verified while it is read, but only against itself, which anybody can arrange: nothing that you hold is compared (for that:
 sigchain verify). Says so on standard error. Stops at the first fault.
 
-  --since POINT   from this entry on
-  --until POINT   up to this entry
-  --all           the ledger's own entries too
-  --json          the entries as JSON lines, one object each
+  --since POINT      from this entry on
+  --until POINT      up to this entry
+  --type TYPE        only entries of this type; with * for any part of it: 'llm.*'. Given several times: of any of these
+  --actor ACTOR, --episode ID, --correlation ID, --trace ID   only entries of these
+  --all              the ledger's own entries too; --type shows them as well, if it fits
+  --json             the entries as JSON lines, one object each
+  --unverified       verifies nothing, and reads no more than it must: a million entries a second and more are passed over, and in a
+                     ledger those between two points are found without reading what is before and behind them
+  --follow           goes on with what becomes durable in a LEDGER, until Ctrl-C, SIGTERM or --until: through segments, restarts and
+                     recoveries of its writer. Each entry must be linked to the one before; more is not verified
 
 POINT is as in `sigchain help replay`; the entry that it names is shown.
 
 Exit codes:
-  0  done, and the file agrees with itself: no more than that
+  0  done, and the file agrees with itself: no more than that; with --unverified and --follow: done
   1  a fault, no such point, or no entry between the two
   2  the call makes no sense
   3  never: no anchor is taken, so that none can be missing
@@ -96,12 +105,17 @@ pub(crate) struct ReplayOptions {
 
 /// What `log` was asked to do.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag of the call")]
 pub(crate) struct LogOptions {
     pub(crate) file: PathBuf,
     pub(crate) since: Option<Point>,
     pub(crate) until: Option<Point>,
+    /// What else is wanted of an entry.
+    pub(crate) filter: Filter,
     pub(crate) all: bool,
     pub(crate) json: bool,
+    pub(crate) unverified: bool,
+    pub(crate) follow: bool,
 }
 
 /// What `show` was asked to do.
@@ -149,20 +163,49 @@ pub(super) fn replay(mut parser: Parser) -> Result<Command, Trouble> {
 
 pub(super) fn log(mut parser: Parser) -> Result<Command, Trouble> {
     let (mut file, mut since, mut until) = (None, None, None);
-    let (mut all, mut json) = (false, false);
+    let (mut all, mut json, mut unverified, mut follow) = (false, false, false, false);
+    let mut filter = Filter::new();
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("all") => all = true,
+            Arg::Long("follow") => follow = true,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(HELP_LOG)),
             Arg::Long("json") => json = true,
             Arg::Long("since") => point_once(&mut since, &parser.value()?, "--since")?,
+            Arg::Long("unverified") => unverified = true,
             Arg::Long("until") => point_once(&mut until, &parser.value()?, "--until")?,
+            Arg::Long(name @ ("type" | "actor" | "episode" | "correlation" | "trace")) => {
+                let name = name.to_owned();
+                filter = narrow(filter, &name, &parser.value()?.to_string_lossy())?;
+            }
             Arg::Value(value) => once(&mut file, value, "FILE")?,
             other => return Err(other.unexpected().into()),
         }
     }
+    if follow && until.is_some_and(|until| until.is_relative()) {
+        let what = "--follow with an --until that counts from the head";
+        return Err(Trouble::usage(what, "a point that stays where it is"));
+    }
     let file = named(file, "sigchain log FILE")?;
-    Ok(Command::Log(LogOptions { file, since, until, all, json }))
+    let options = LogOptions { file, since, until, filter, all, json, unverified, follow };
+    Ok(Command::Log(Box::new(options)))
+}
+
+/// Wants less than before.
+fn narrow(filter: Filter, name: &str, value: &str) -> Result<Filter, Trouble> {
+    let narrowed = match name {
+        "type" => filter.event_type(value),
+        "actor" => filter.actor(value),
+        "episode" => filter.episode(value),
+        "correlation" => filter.correlation(value),
+        _ => match TraceId::parse(value) {
+            Some(id) => Ok(filter.trace(id)),
+            None => Err(FieldError::new("trace", "32 lower-case hexadecimal digits", value)),
+        },
+    };
+    narrowed.map_err(|error| {
+        Trouble::usage(format!("\"{}\" is no {}", error.found, error.field), error.expected)
+    })
 }
 
 pub(super) fn show(mut parser: Parser) -> Result<Command, Trouble> {

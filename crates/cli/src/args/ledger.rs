@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 use sigchain::chainfile::Form;
+use sigchain::directory::Limits;
+use sigchain::disk::Lenience;
+use sigchain::ledger::Files;
+use sigchain::mirror;
 
-use crate::args::{Command, file_or_ledger, once};
+use crate::args::{Command, file_or_ledger, once, path_of_environment};
 use crate::ledger::{Append, Draft, Export, Init};
 use crate::trouble::Trouble;
 
@@ -22,6 +26,8 @@ standard output is to be kept elsewhere: it is what `sigchain verify` takes.
   --operator FILE    the public key (PEM) of an operator, who is kept offline and alone can revoke keys; up to three times.
                      Without one a stolen key can never be revoked, and a lost one ends the chain
   --wait SECONDS     wait for another who is making a chain there
+  --allow-memory     put up with a file system in memory: a restart takes the chain with it
+  --allow-network    put up with a file system of another machine, whose locks and syncs may not hold
 
 Exit codes:
   0  made
@@ -56,6 +62,12 @@ receipt, which means: signed, linked and on disk. Without a receipt do not act. 
                        the input end it when all that was read is told. For programs: spec/lines.md
   --json               the receipt, or why there is none, as one JSON object (spec/sigchain-outcome.schema.json)
   --wait SECONDS       wait for another writer to let go; without it that is exit code 7 at once
+  --segment-bytes N    from so many bytes on a file of the ledger is sealed and the next one begun; 67108864 unless you say otherwise
+  --allow-memory, --allow-network   as for init; sigchain help init
+  --mirror DIR         keep a live log of all entries in DIR, one JSON object a line, for tail -F, grep and jq; made if it is not
+                       there, and $SIGCHAIN_MIRROR unless you say otherwise. The ledger remembers none: an append without it
+                       leaves the mirror as it is, and the next with it catches up. Nothing waits for it but the end of
+                       this command, for a minute at most; what goes wrong with it is told and is no failure
 
 Exit codes:
   0  recorded, all of it
@@ -79,9 +91,22 @@ lock: it can run while another process writes. FILE appears whole or not at all,
 
 Exit codes:
   0  written
-  1  the ledger is faulty: nothing was written
+  1  the ledger is faulty, or ends before what this machine has anchored of it: nothing was written
   2  the call makes no sense, or FILE is there already
   4  unreadable: the ledger or the key; or FILE cannot be written
+";
+
+pub(super) const HELP_FORGET: &str = "\
+sigchain forget LEDGER
+
+This machine remembers in $SIGCHAIN_HOME which chain was made in which directory, so that init does not begin another one where one was
+lost (LEDGER_LOST). This forgets it for the directory LEDGER: for when the chain that is gone is meant to be gone. What was anchored of
+it stays, and nothing in LEDGER is touched.
+
+Exit codes:
+  0  forgotten, or nothing was remembered
+  2  the call makes no sense
+  4  unreadable: $SIGCHAIN_HOME, or the path
 ";
 
 pub(super) const HELP_CHECKPOINT: &str = "\
@@ -93,7 +118,7 @@ key from $SIGCHAIN_HOME/keys. Verifies all of them first. Takes no lock. Keep th
 
 Exit codes:
   0  signed
-  1  the ledger is faulty: nothing was signed
+  1  the ledger is faulty, or ends before what this machine has anchored of it: nothing was signed
   2  the call makes no sense
   4  unreadable: the ledger or the key
 ";
@@ -112,15 +137,38 @@ Exit codes:
   4  unreadable
 ";
 
+/// What was said of the files of a ledger that is to be written.
+#[derive(Debug, Default)]
+struct OfFiles {
+    wait: Duration,
+    lenience: Lenience,
+    segment: Option<u64>,
+    mirror: Option<PathBuf>,
+}
+
+impl OfFiles {
+    fn files(self) -> Files {
+        let limits = Limits::default();
+        let limits = Limits { bytes: self.segment.unwrap_or(limits.bytes), ..limits };
+        let files = Files::new().wait(self.wait).lenience(self.lenience).limits(limits);
+        match self.mirror {
+            Some(mirror) => files.mirror(&mirror, mirror::Options::new()),
+            None => files,
+        }
+    }
+}
+
 pub(super) fn init(mut parser: Parser) -> Result<Command, Trouble> {
-    let (mut ledger, mut name, mut wait) = (None, None, Duration::ZERO);
+    let (mut ledger, mut name, mut files) = (None, None, OfFiles::default());
     let mut operators: Vec<PathBuf> = Vec::new();
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(HELP_INIT)),
             Arg::Long("name") => text_once(&mut name, parser.value()?, "--name")?,
             Arg::Long("operator") => operators.push(parser.value()?.into()),
-            Arg::Long("wait") => wait = seconds(&parser.value()?)?,
+            Arg::Long("wait") => files.wait = seconds(&parser.value()?)?,
+            Arg::Long("allow-memory") => files.lenience.memory = true,
+            Arg::Long("allow-network") => files.lenience.network = true,
             Arg::Value(value) => once(&mut ledger, value, "LEDGER")?,
             other => return Err(other.unexpected().into()),
         }
@@ -132,11 +180,12 @@ pub(super) fn init(mut parser: Parser) -> Result<Command, Trouble> {
     let ledger = file_or_ledger(ledger, "sigchain init LEDGER --name NAME")?;
     let expected = "--name NAME, such as example.org/agents";
     let name = name.ok_or_else(|| Trouble::usage("no name was given", expected))?;
-    Ok(Command::Init(Init { ledger, name, operators, wait }))
+    let files = files.files();
+    Ok(Command::Init(Init { ledger, name, operators, files }))
 }
 
 pub(super) fn append(mut parser: Parser) -> Result<Command, Trouble> {
-    let (mut ledger, mut payload, mut wait) = (None, None, Duration::ZERO);
+    let (mut ledger, mut payload, mut files) = (None, None, OfFiles::default());
     let (mut lines, mut json) = (false, false);
     let mut draft = Draft::default();
     while let Some(arg) = parser.next()? {
@@ -144,12 +193,16 @@ pub(super) fn append(mut parser: Parser) -> Result<Command, Trouble> {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(HELP_APPEND)),
             Arg::Long("json") => json = true,
             Arg::Long("lines") => lines = true,
+            Arg::Long("mirror") => once(&mut files.mirror, parser.value()?, "--mirror")?,
             Arg::Long("payload") => {
                 if payload.replace(parser.value()?).is_some() {
                     return Err(Trouble::usage("--payload was given twice", "one"));
                 }
             }
-            Arg::Long("wait") => wait = seconds(&parser.value()?)?,
+            Arg::Long("wait") => files.wait = seconds(&parser.value()?)?,
+            Arg::Long("segment-bytes") => files.segment = Some(bytes(&parser.value()?)?),
+            Arg::Long("allow-memory") => files.lenience.memory = true,
+            Arg::Long("allow-network") => files.lenience.network = true,
             Arg::Long(long) => {
                 let long = long.to_owned();
                 let flag = format!("--{long}");
@@ -166,7 +219,9 @@ pub(super) fn append(mut parser: Parser) -> Result<Command, Trouble> {
     }
     let ledger = file_or_ledger(ledger, "sigchain append LEDGER")?;
     check(&draft, payload.is_some(), lines, json)?;
-    Ok(Command::Append(Box::new(Append { ledger, draft, payload, lines, json, wait })))
+    files.mirror = files.mirror.or_else(|| path_of_environment("SIGCHAIN_MIRROR"));
+    let files = files.files();
+    Ok(Command::Append(Box::new(Append { ledger, draft, payload, lines, json, files })))
 }
 
 /// What cannot be asked for together, or is missing.
@@ -228,6 +283,21 @@ pub(super) fn checkpoint(mut parser: Parser) -> Result<Command, Trouble> {
     file_or_ledger(ledger, "sigchain checkpoint LEDGER").map(Command::Checkpoint)
 }
 
+pub(super) fn forget(mut parser: Parser) -> Result<Command, Trouble> {
+    let mut ledger = None;
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(HELP_FORGET)),
+            Arg::Value(value) => once(&mut ledger, value, "LEDGER")?,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    // By its name alone: what the environment names is in use.
+    let expected = "sigchain forget LEDGER";
+    let ledger = ledger.ok_or_else(|| Trouble::usage("no ledger was named", expected))?;
+    Ok(Command::Forget(ledger))
+}
+
 pub(super) fn status(mut parser: Parser) -> Result<Command, Trouble> {
     let (mut ledger, mut json) = (None, false);
     while let Some(arg) = parser.next()? {
@@ -258,6 +328,14 @@ fn seconds(value: &OsString) -> Result<Duration, Trouble> {
     parsed.map(Duration::from_secs).ok_or_else(|| {
         let what = format!("\"{}\" is no time to wait", value.to_string_lossy());
         Trouble::usage(what, "whole seconds, at most 86400")
+    })
+}
+
+fn bytes(value: &OsString) -> Result<u64, Trouble> {
+    let parsed = value.to_str().and_then(|text| text.parse().ok()).filter(|n| *n > 0);
+    parsed.ok_or_else(|| {
+        let what = format!("\"{}\" is no number of bytes", value.to_string_lossy());
+        Trouble::usage(what, "a whole number above 0, such as 1048576")
     })
 }
 

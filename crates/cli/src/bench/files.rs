@@ -11,7 +11,9 @@ use sigchain::disk;
 use sigchain::error::AppendError;
 use sigchain::event::Event;
 use sigchain::key::SigningKey;
-use sigchain::ledger::{Genesis, Ledger, Options, Signers};
+use sigchain::ledger::{Files, Genesis, Ledger, Options, Signers};
+use sigchain::mirror;
+use sigchain::select::Filter;
 use sigchain::verify::Verifier;
 
 use crate::bench::figures::{self, Worked, keep_under_way, measure_open};
@@ -34,6 +36,8 @@ struct Round {
     sign_all: f64,
     sync: f64,
     tickets: f64,
+    /// Until the mirror has all of it, too.
+    mirrored: f64,
     batches: f64,
     many: f64,
     one: f64,
@@ -50,6 +54,9 @@ struct Filled {
     /// Entries a second from its files, and from a chain file.
     verify: f64,
     verify_file: f64,
+    /// Entries a second that a filter passes over, in its files and in a chain file.
+    scan: f64,
+    scan_file: f64,
     /// Median seconds of an append behind few entries and behind all of them, measured by turns.
     appends: Vec<(f64, f64)>,
 }
@@ -124,6 +131,8 @@ fn round(keys: Keys<'_>, path: &Path, time: Duration) -> Outcome<Round> {
     // Limits before and after: on a shared machine they are not the same.
     let before = limits::sign_on(cores, keys.0, half);
     let tickets = measure_open(&ledger, cores, time, keep_under_way)?;
+    let mirrored = mirrored(keys, path, time)?;
+    let tickets = f64::midpoint(tickets, measure_open(&ledger, cores, time, keep_under_way)?);
     let batches = measure_open(&ledger, cores, time, in_batches)?;
     let (many, many_took) = waiting(&ledger, MANY, time)?;
     let sign_all = f64::midpoint(before, limits::sign_on(cores, keys.0, half));
@@ -132,7 +141,34 @@ fn round(keys: Keys<'_>, path: &Path, time: Duration) -> Outcome<Round> {
     let sync = f64::midpoint(sync, limits::write_and_sync(&path.join("after"), half)?);
     close(&ledger)?;
     let sign_one = limits::sign_on(1, keys.0, half);
-    Ok(Round { sign_one, sign_all, sync, tickets, batches, many, one, one_took, many_took })
+    Ok(Round {
+        sign_one,
+        sign_all,
+        sync,
+        tickets,
+        mirrored,
+        batches,
+        many,
+        one,
+        one_took,
+        many_took,
+    })
+}
+
+/// Entries a second of tickets that are durable and in a mirror: one that fell behind would be no mirror in the end.
+fn mirrored(keys: Keys<'_>, path: &Path, time: Duration) -> Outcome<f64> {
+    let files = Files::new().mirror(path.join("mirror"), mirror::Options::new());
+    let genesis = Genesis::new("bench", keys.0.clone()).checkpoints(keys.1.clone());
+    let ledger = Ledger::create_at(&path.join("mirrored"), genesis, Options::new().files(files))?;
+    let start = Instant::now();
+    measure_open(&ledger, limits::cores(), time, keep_under_way)?;
+    let size = ledger.head().sequence.saturating_add(1);
+    while ledger.mirroring().is_some_and(|mirroring| mirroring.progress().next < size) {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let took = start.elapsed().as_secs_f64();
+    close(&ledger)?;
+    Ok(limits::float(usize::try_from(size)?) / took)
 }
 
 fn in_batches(ledger: &Ledger, event: &Event, stop: &dyn Fn() -> bool) -> Worked {
@@ -194,7 +230,19 @@ fn filled(keys: Keys<'_>, path: &Path, entries: usize, time: Duration) -> Outcom
     let verify =
         verified(entries, |verifier| Ok(verifier.open_ended(true).run(directory.stream()?)?))?;
     let verify_file = verified(entries, |verifier| Ok(verifier.run(fs::File::open(&file)?)?))?;
-    Ok(Filled { entries, open, verify, verify_file, appends })
+    let filter = Filter::new().event_type("nothing.*")?;
+    let scan = passed(entries, || Ok(filter.select(&directory)?.count()))?;
+    let scan_file = passed(entries, || Ok(filter.select_in(fs::File::open(&file)?)?.count()))?;
+    Ok(Filled { entries, open, verify, verify_file, scan, scan_file, appends })
+}
+
+/// Entries a second of which none is wanted. What is read is in memory: it was verified just before.
+fn passed(entries: usize, run: impl Fn() -> Outcome<usize>) -> Outcome<f64> {
+    let start = Instant::now();
+    if run()? > 0 {
+        return Err("a filter that wants nothing has found something".into());
+    }
+    Ok(limits::float(entries) / start.elapsed().as_secs_f64())
 }
 
 /// Entries a second that are verified, signatures and all, on all cores.
@@ -229,6 +277,7 @@ fn rows(all: &[Round], filled: &Filled) -> Vec<Row> {
         row(name, " us", median(all, |round| of_thousand(of(round), count)) * 1e6)
     };
     let (every, sync) = ("sign, all cores", "write and fdatasync");
+    let plain = "durable append, tickets";
     // What the one who waits cannot do without.
     let least = |round: &Round| 1.0 / round.sync + 1.0 / round.sign_one;
     let half = |round: &Round| of_thousand(&round.one_took, 500);
@@ -236,7 +285,12 @@ fn rows(all: &[Round], filled: &Filled) -> Vec<Row> {
         limit("sign, one core", |r| r.sign_one),
         limit(every, |r| r.sign_all),
         limit(sync, |r| r.sync),
-        ratio("durable append, tickets", |r| r.tickets, every, |r| r.sign_all, "0.85"),
+        ratio(plain, |r| r.tickets, every, |r| r.sign_all, "0.85"),
+        Row {
+            of: Some((plain, median(all, |r| r.mirrored / r.tickets))),
+            wanted: Some("0.67"),
+            ..limit("durable append, tickets, with a mirror that has them", |r| r.mirrored)
+        },
         ratio("durable append, batches", |r| r.batches, every, |r| r.sign_all, "0.85"),
         ratio("durable append, 64 threads that wait", |r| r.many, every, |r| r.sign_all, "0.50"),
         ratio("durable append, one that waits", |r| r.one, sync, |r| r.sync, "0.85"),
@@ -267,6 +321,14 @@ fn rows(all: &[Round], filled: &Filled) -> Vec<Row> {
             of: Some(("verify a chain file", filled.verify / filled.verify_file)),
             wanted: Some("1.00"),
             ..row("verify the ledger", "/s", filled.verify)
+        },
+        Row {
+            wanted: Some("1,000,000"),
+            ..row("pass over entries of the ledger", "/s", filled.scan)
+        },
+        Row {
+            wanted: Some("1,000,000"),
+            ..row("pass over entries of a chain file", "/s", filled.scan_file)
         },
     ]);
     rows

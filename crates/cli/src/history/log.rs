@@ -1,39 +1,36 @@
 //! `sigchain log`: one line for each entry.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 
-use sigchain::entry::Fields;
 use sigchain::fault::Fault;
-use sigchain::frame::{Frame, Gap, GapReason, Written};
-use sigchain::jsonl;
-use sigchain::limit;
-use sigchain::payload::{Leaf, Part, Slot};
+use sigchain::frame::{Gap, GapReason, Written};
 use sigchain::point::Point;
-use sigchain::replay::{Side, Source as _, settle, side};
+use sigchain::replay::{Source as _, settle};
+use sigchain::select::Passage;
 use sigchain::verify::{Seen, Verifier};
 
 use crate::args::LogOptions;
+use crate::history::print::Printer;
+use crate::history::unverified;
 use crate::history::{self, NO, ONLY_ITSELF, Opened, complain, describe, exit_of, hint, sentence};
 use crate::input;
-use crate::out::{self, entries, safe};
+use crate::out::entries;
 use crate::trouble::{self, Trouble};
 
 pub(crate) fn run(options: &LogOptions) -> Result<u8, Trouble> {
+    if options.follow || options.unverified {
+        return unverified::run(options);
+    }
     let mut opened = history::open(&options.file, Verifier::new())?;
     let (since, until) = match points(options, &mut opened)? {
         Ok(points) => points,
         Err(exit) => return Ok(exit),
     };
     let mut log = Log {
-        sink: BufWriter::new(io::stdout().lock()),
-        since,
+        printer: Printer::new(options),
         until,
-        all: options.all,
-        json: options.json,
-        has_begun: since.is_none(),
-        has_ended: false,
-        hidden: 0,
+        passage: Passage::between(since, until),
         missing: 0,
         within: 0,
         fault: None,
@@ -42,7 +39,7 @@ pub(crate) fn run(options: &LogOptions) -> Result<u8, Trouble> {
     };
     let end = opened.source.watch(&mut |seen| log.take(seen));
     let end = end.map_err(|error| input::cannot_read(&opened.name, &error))?;
-    if let Err(error) = log.sink.flush() {
+    if let Err(error) = log.printer.flush() {
         log.broken.get_or_insert(error);
     }
     if let Some(error) = &log.broken {
@@ -96,7 +93,7 @@ fn points(
 }
 
 /// A reader that has seen enough is no failure.
-fn not_written(error: &io::Error) -> Result<u8, Trouble> {
+pub(super) fn not_written(error: &io::Error) -> Result<u8, Trouble> {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Ok(0);
     }
@@ -107,17 +104,10 @@ fn not_written(error: &io::Error) -> Result<u8, Trouble> {
     ))
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "two flags of the call, two of the reading")]
-struct Log<W> {
-    sink: W,
-    since: Option<Point>,
+struct Log<'o> {
+    printer: Printer<'o>,
     until: Option<Point>,
-    all: bool,
-    json: bool,
-    has_begun: bool,
-    has_ended: bool,
-    /// Entries of the ledger's own that were not shown.
-    hidden: u64,
+    passage: Passage,
     /// Entries in gaps.
     missing: u64,
     /// Entries between the points, shown or not.
@@ -128,7 +118,7 @@ struct Log<W> {
     broken: Option<io::Error>,
 }
 
-impl<W: Write> Log<W> {
+impl Log<'_> {
     fn take(&mut self, seen: &Seen<'_>) -> ControlFlow<()> {
         let written = match seen {
             Seen::Entry(shown) => self.entry(shown.written),
@@ -151,40 +141,19 @@ impl<W: Write> Log<W> {
     fn entry(&mut self, written: &Written<'_>) -> io::Result<()> {
         let fields = &written.fields;
         self.last = Some(fields.system_time.micros());
-        self.has_begun = self.has_begun || self.since.is_none_or(|since| begins(&since, fields));
-        let side = self.until.map_or(Side::Before, |until| side(&until, fields));
-        let is_within = self.has_begun && !self.has_ended && side != Side::Behind;
-        self.has_ended |= side != Side::Before;
-        if !is_within {
+        if !self.passage.takes(fields) {
             return Ok(());
         }
         self.within = self.within.saturating_add(1);
-        if !self.all && limit::is_reserved(&fields.event_type) {
-            self.hidden = self.hidden.saturating_add(1);
-            return Ok(());
-        }
-        if self.json {
-            let line = jsonl::encode(&Frame::Entry(Box::new(written.clone())));
-            return self.sink.write_all(line.as_bytes());
-        }
-        let episode = fields.episode_id.as_deref().map_or("-".to_owned(), safe);
-        writeln!(
-            self.sink,
-            "{:>7}  {}  {:<16}  {:<16}  {:<26}  {episode}",
-            fields.sequence,
-            fields.system_time,
-            safe(&fields.event_type),
-            safe(&fields.actor),
-            payload(&written.part),
-        )
+        self.printer.entry(written)
     }
 
     fn gap(&mut self, gap: &Gap) -> io::Result<()> {
-        if !self.has_begun || self.has_ended {
+        if !self.passage.has_begun() || self.passage.has_ended() {
             return Ok(());
         }
         self.missing = self.missing.saturating_add(gap.count);
-        if self.json {
+        if self.printer.is_json() {
             return Ok(());
         }
         let why = match gap.reason {
@@ -193,7 +162,7 @@ impl<W: Write> Log<W> {
             GapReason::Lost => "damaged for good",
             _ => "not in this file",
         };
-        writeln!(self.sink, "{:>7}  {}: {why}", gap.first, entries(gap.count))
+        writeln!(self.printer.sink(), "{:>7}  {}: {why}", gap.first, entries(gap.count))
     }
 
     /// What was not shown, and what was not asked.
@@ -201,11 +170,8 @@ impl<W: Write> Log<W> {
         if self.within > 0 {
             hint(ONLY_ITSELF);
         }
-        if self.hidden > 0 {
-            let own = entries(self.hidden);
-            hint(&format!("{own} of the ledger's own not shown: --all shows them"));
-        }
-        if self.missing > 0 && self.json {
+        self.printer.conclude();
+        if self.missing > 0 && self.printer.is_json() {
             hint(&format!("{} not in this file", entries(self.missing)));
         }
     }
@@ -215,10 +181,10 @@ impl<W: Write> Log<W> {
         let reached = |point: &Point| match (point, self.last) {
             (Point::Head | Point::Back(_), _) => true,
             // The head itself can be named by its time, although nothing follows that would show where that is.
-            (Point::Time(time), Some(last)) => self.has_ended || last == time.micros(),
-            _ => self.has_ended,
+            (Point::Time(time), Some(last)) => self.passage.has_ended() || last == time.micros(),
+            _ => self.passage.has_ended(),
         };
-        let not_begun = options.since.filter(|_| !self.has_begun);
+        let not_begun = options.since.filter(|_| !self.passage.has_begun());
         let not_ended = options.until.filter(|_| self.until.is_some_and(|until| !reached(&until)));
         let Some(point) = not_begun.or(not_ended) else { return self.found(options) };
         let what = match point {
@@ -247,41 +213,5 @@ impl<W: Write> Log<W> {
         };
         complain(&what, next);
         NO
-    }
-}
-
-/// Whether what begins at the point begins with this entry, or before it.
-fn begins(since: &Point, fields: &Fields<'_>) -> bool {
-    match since {
-        Point::Time(time) => fields.system_time.micros() >= time.micros(),
-        other => side(other, fields) != Side::Before,
-    }
-}
-
-/// Size and media type.
-fn payload(part: &Part<'_>) -> String {
-    let size = |leaf: &Leaf<'_>| u64::try_from(leaf.bytes.len()).unwrap_or(u64::MAX);
-    match part {
-        Part::Whole(leaf) if leaf.bytes.is_empty() && leaf.media_type.is_empty() => "-".to_owned(),
-        Part::Whole(leaf) => {
-            let media_type = if leaf.media_type.is_empty() { "-" } else { &leaf.media_type };
-            format!("{} B {}", out::grouped(size(leaf)), safe(media_type))
-        }
-        Part::Fields(slots) => {
-            let shown = slots.iter().filter_map(|slot| match slot {
-                Slot::Shown(leaf) => Some(size(leaf)),
-                _ => None,
-            });
-            let (count, bytes) = shown
-                .fold((0, 0_u64), |(count, bytes), size| (count + 1, bytes.saturating_add(size)));
-            let hidden = match slots.len().saturating_sub(count) {
-                0 => String::new(),
-                n => format!(", {n} hidden"),
-            };
-            format!("{} B in {count} fields{hidden}", out::grouped(bytes))
-        }
-        Part::Erased(by) => format!("erased by entry {by}"),
-        Part::Withheld => "withheld".to_owned(),
-        _ => "unknown".to_owned(),
     }
 }

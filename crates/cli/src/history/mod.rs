@@ -2,11 +2,13 @@
 
 mod basis;
 mod log;
+mod print;
 mod replay;
 mod show;
+mod unverified;
 mod way;
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::Path;
 
@@ -43,14 +45,14 @@ struct Opened {
 fn open(path: &Path, verifier: Verifier) -> Result<Opened, Trouble> {
     let name = input::name(path);
     let failed = |error| input::cannot_read(&name, &error);
-    if !args::is_stdin(path) && path.is_dir() {
+    let about = if args::is_stdin(path) { None } else { Some(input::about(path)?) };
+    if about.as_ref().is_some_and(Metadata::is_dir) {
         let stream = input::stream(path)?;
         let places = Places::Segments(stream.atlas());
         let source = ChainFile::new(verifier.open_ended(true), stream).map_err(failed)?;
         return Ok(Opened { source, name, places });
     }
-    let is_file = !args::is_stdin(path) && path.metadata().is_ok_and(|about| about.is_file());
-    if !is_file {
+    if !about.is_some_and(|about| about.is_file()) {
         let input = Input::open(path)?;
         let places = input.places().clone();
         return Ok(Opened { source: ChainFile::once(verifier, input.into_reader()), name, places });

@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::de::IgnoredAny;
 use sigchain::error::AppendError;
+use sigchain::ledger::Files;
 use sigchain::limit::PAYLOAD_MAX;
 use sigchain::receipt::Receipt;
 
@@ -27,27 +27,27 @@ pub(crate) struct Append {
     pub(crate) payload: Option<OsString>,
     pub(crate) lines: bool,
     pub(crate) json: bool,
-    pub(crate) wait: Duration,
+    pub(crate) files: Files,
 }
 
 pub(crate) fn run(mut asked: Append) -> Result<u8, Trouble> {
     if asked.lines {
-        let ledger = open(&asked.ledger, asked.wait)?;
+        let ledger = open(&asked.ledger, asked.files)?;
         let exit = lines::run(&ledger, &asked.draft)?;
         return Ok(exit.max(close(&ledger)));
     }
     if let Some(given) = asked.payload.take() {
         asked.draft.payload = Some(payload(&given, asked.draft.media_type.is_some())?);
     }
-    let event = match asked.draft.event() {
+    let event = match std::mem::take(&mut asked.draft).event() {
         Ok(event) => event,
         Err(refusal) => return answer(Err(refusal.into()), asked.json),
     };
-    let ledger = open(&asked.ledger, asked.wait)?;
+    let ledger = open(&asked.ledger, asked.files)?;
     // Told before the ledger is closed: it is durable already.
     let exit = answer(ledger.append(event), asked.json);
-    close(&ledger);
-    exit
+    let closed = close(&ledger);
+    exit.map(|exit| exit.max(closed))
 }
 
 fn answer(result: Result<Receipt, AppendError>, json: bool) -> Result<u8, Trouble> {

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use sigchain::chainfile::{Form, Writer};
 use sigchain::checkpoint::Checkpoint;
 use sigchain::directory::Directory;
-use sigchain::verify::{Report, Seen, Verifier};
+use sigchain::verify::{Anchors, Report, Seen, Verifier};
 
+use crate::held;
 use crate::input::{self, Places};
 use crate::ledger::{keys, tell, view};
 use crate::newfile::NewFile;
@@ -90,20 +91,29 @@ fn copy(writer: &mut Writer<NewFile>, seen: &Seen<'_>) -> io::Result<()> {
             writer.entry(written.left, entry, written.part.clone())
         }
         Seen::Gap(gap) => writer.gap((*gap).clone()),
+        Seen::Seal(seal) => writer.seal((*seal).clone()),
         _ => Ok(()),
     }
 }
 
 /// Verifies all of it, and shows it on the way. Nothing if there are faults, which are then told, or if the watcher ended it.
+///
+/// A ledger that was set back to an older copy has none of its own: what this machine has anchored shows it, and a checkpoint over less
+/// or over another branch would be a second statement in the key's name.
 fn judge(
     path: &Path,
     directory: &Directory,
     watch: &mut dyn FnMut(&Seen<'_>) -> ControlFlow<()>,
 ) -> Result<Option<Report>, Trouble> {
     let failed = |error: io::Error| input::cannot_read(&input::name(path), &error);
+    let mut anchors = Anchors::default();
+    anchors.checkpoints.extend(held::own(&directory.chain_id()).map_err(failed)?);
+    // Behind what was anchored: somebody may be writing.
+    directory.refresh().map_err(failed)?;
     let stream = directory.stream().map_err(failed)?;
     let places = Places::Segments(stream.atlas());
-    let report = Verifier::new().open_ended(true).replay(stream, watch).map_err(failed)?;
+    let verifier = Verifier::new().open_ended(true).anchored(anchors);
+    let report = verifier.replay(stream, watch).map_err(failed)?;
     let Some(fault) = report.as_ref().and_then(|report| report.faults.first()) else {
         return Ok(report);
     };

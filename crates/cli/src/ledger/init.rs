@@ -2,8 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use sigchain::disk;
 use sigchain::error::OpenError;
@@ -14,7 +14,7 @@ use sigchain::limit;
 use sigchain::text;
 
 use crate::held;
-use crate::ledger::{close, keys, of_open, tell};
+use crate::ledger::{close, keys, of_io, of_open, tell};
 use crate::out;
 use crate::trouble::Trouble;
 
@@ -24,7 +24,7 @@ pub(crate) struct Init {
     pub(crate) ledger: PathBuf,
     pub(crate) name: String,
     pub(crate) operators: Vec<PathBuf>,
-    pub(crate) wait: Duration,
+    pub(crate) files: Files,
 }
 
 pub(crate) fn run(asked: &Init) -> Result<u8, Trouble> {
@@ -34,7 +34,7 @@ pub(crate) fn run(asked: &Init) -> Result<u8, Trouble> {
         return Err(Trouble::usage(what, "1 to 64 of a-z 0-9 . / -, such as example.org/agents"));
     }
     // Before keys are made that nobody needs; the ledger looks again when it is created.
-    if is_taken(path) {
+    if is_taken(path).map_err(|error| of_io(path, &error))? {
         return Err(taken(path));
     }
     let operators = operators(&asked.operators)?;
@@ -52,14 +52,28 @@ pub(crate) fn run(asked: &Init) -> Result<u8, Trouble> {
     for operator in &operators {
         genesis = genesis.operator(operator);
     }
-    let options = Options::new().files(Files::new().wait(asked.wait));
+    let options = Options::new().files(asked.files.clone());
     let ledger = match Ledger::create_at(path, genesis, options) {
         Ok(ledger) => ledger,
         Err(OpenError::Io(error)) if disk::code_of(&error) == "FS_EXISTS" => {
             return Err(remove(&made, taken(path)));
         }
-        // Whether the chain is there is not known: then its keys must stay.
-        Err(error) if is_taken(path) => return Err(of_open(path, &error)),
+        // Of what another one makes there these are not the keys.
+        Err(OpenError::Io(error)) if disk::code_of(&error) == "LEDGER_BUSY" => {
+            return Err(remove(&made, of_open(path, &OpenError::Io(error))));
+        }
+        // Something of the chain is there, or all of it, or nobody can look: then its keys must stay.
+        Err(error) if is_taken(path).unwrap_or(true) => {
+            tell(&format!(
+                "the chain may be there all the same; see sigchain status \"{}\"",
+                shown(path)
+            ));
+            tell(&format!("its keys were kept: entries {id}, checkpoints {checkpoint_id}:"));
+            for key in &made {
+                tell(&format!("  {}", shown(key)));
+            }
+            return Err(of_open(path, &error));
+        }
         Err(error) => return Err(remove(&made, of_open(path, &error))),
     };
     let (chain, origin) = (ledger.chain_id(), ledger.origin());
@@ -84,11 +98,22 @@ that is lost: the chain then ends. An operator's key is made once and kept offli
   sigchain init LEDGER --name NAME --operator operator.pub";
 
 /// Whether something is there that a chain would have to share its place with. What an attempt left that was broken off is nothing.
-fn is_taken(path: &Path) -> bool {
+fn is_taken(path: &Path) -> io::Result<bool> {
     let counts = |name: &OsStr| name != "durable" && name != "segment.next";
     match fs::read_dir(path) {
-        Ok(mut names) => names.any(|found| found.is_ok_and(|found| counts(&found.file_name()))),
-        Err(_) => path.symlink_metadata().is_ok_and(|about| !about.is_dir()),
+        Ok(names) => {
+            for name in names {
+                if counts(&name?.file_name()) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound => Ok(path.symlink_metadata().is_ok()),
+            io::ErrorKind::NotADirectory => Ok(true),
+            _ => Err(error),
+        },
     }
 }
 

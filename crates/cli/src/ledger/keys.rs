@@ -136,7 +136,12 @@ pub(super) fn signers(path: &Path) -> Result<Signers, Trouble> {
     // Whoever wrote last, if it can be: another key would be another writer, and that takes an entry of the ledger's own.
     let last = directory.writing().map(|writing| writing.key);
     let entries = load(&enrolled, Role::Entry, last)?;
-    Ok(Signers::new(entries, load(&enrolled, Role::Checkpoint, None)?))
+    // Without one nothing is lost yet, and another one can only be brought in by a ledger that is open.
+    if let Some(checkpoints) = find(&enrolled, Role::Checkpoint, None)? {
+        return Ok(Signers::new(entries, checkpoints));
+    }
+    ledger::tell(NO_CHECKPOINTS);
+    Ok(Signers::of_entries(entries))
 }
 
 /// Who signs checkpoints.
@@ -149,23 +154,38 @@ fn enrolled(directory: &Directory) -> Enrolled {
     Enrolled::read(directory).unwrap_or_else(|_| Enrolled::in_front_of_damage(directory))
 }
 
-fn load(enrolled: &Enrolled, role: Role, preferred: Option<KeyId>) -> Result<SigningKey, Trouble> {
+const NO_CHECKPOINTS: &str = "\
+AT RISK: no active checkpoint key of this chain is in $SIGCHAIN_HOME/keys. Nothing is sealed or anchored: that the end of the ledger was
+cut would go unseen, and beyond 100,000 entries events are refused. Copy its file there, or enrol another key";
+
+/// The key that the chain lets sign in this role, if this user has one.
+fn find(
+    enrolled: &Enrolled,
+    role: Role,
+    preferred: Option<KeyId>,
+) -> Result<Option<SigningKey>, Trouble> {
     let keys = Keys::in_home().map_err(|error| of_file(&error))?;
     let at_hand = at_hand()?;
     let mut fit: Vec<KeyId> = enrolled.active(role).filter(|id| at_hand.contains(id)).collect();
     fit.sort_by_key(|id| Some(*id) != preferred);
-    let Some(id) = fit.first() else {
-        let wanted: Vec<String> = enrolled.active(role).map(|id| id.to_string()).collect();
-        let place = keys.path(KeyId::new([0; 16]));
-        let place = place.parent().unwrap_or(&place).display().to_string();
-        let what = format!("KEY_MISSING: no {role} key of this chain is in \"{place}\"");
-        let expected = format!("the file of one of these, KEYID.pem: {}", wanted.join(", "));
-        let next =
-            "set SIGCHAIN_HOME to where sigchain init put them, or copy the file there, mode 600";
-        return Err(Trouble::unreadable(what, &expected, next));
-    };
+    let Some(id) = fit.first() else { return Ok(None) };
     protect();
-    keys.load(*id, Passphrase::None).map_err(|error| of_file(&error))
+    keys.load(*id, Passphrase::None).map(Some).map_err(|error| of_file(&error))
+}
+
+fn load(enrolled: &Enrolled, role: Role, preferred: Option<KeyId>) -> Result<SigningKey, Trouble> {
+    if let Some(key) = find(enrolled, role, preferred)? {
+        return Ok(key);
+    }
+    let keys = Keys::in_home().map_err(|error| of_file(&error))?;
+    let wanted: Vec<String> = enrolled.active(role).map(|id| id.to_string()).collect();
+    let place = keys.path(KeyId::new([0; 16]));
+    let place = place.parent().unwrap_or(&place).display().to_string();
+    let what = format!("KEY_MISSING: no {role} key of this chain is in \"{place}\"");
+    let expected = format!("the file of one of these, KEYID.pem: {}", wanted.join(", "));
+    let next =
+        "set SIGCHAIN_HOME to where sigchain init put them, or copy the file there, mode 600";
+    Err(Trouble::unreadable(what, &expected, next))
 }
 
 /// What is wrong with a key file: its text says what was expected, and what mends it.

@@ -10,6 +10,7 @@ use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
@@ -23,12 +24,16 @@ use crate::trouble::{Trouble, UNCERTAIN, UNREADABLE};
 
 /// Lines that are under way, or whose outcome was not told yet.
 const WINDOW: usize = 4096;
+/// Bytes of such lines, about: each is kept until it is told. One that is longer goes through alone.
+const WINDOW_BYTES: usize = 64 << 20;
 /// Bytes that are read, and about as many that are written, at once.
 const BLOCK: usize = 64 << 10;
 
 /// A line that was read.
 struct Job {
     line: u64,
+    /// Bytes that it holds, about.
+    weight: usize,
     reference: Option<String>,
     way: Way,
 }
@@ -45,11 +50,17 @@ pub(super) fn run(ledger: &Ledger, defaults: &Draft) -> Result<u8, Trouble> {
     let input = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);
     let (jobs, told) = sync_channel(WINDOW);
     let is_over = &AtomicBool::new(false);
+    let over = &|| {
+        if !is_over.swap(true, Ordering::Relaxed) {
+            stop.ask();
+        }
+    };
+    let room = &Room::default();
     thread::scope(|scope| {
         let teller = thread::Builder::new()
-            .spawn_scoped(scope, move || tell(&told, is_over))
+            .spawn_scoped(scope, move || tell(&told, over, room))
             .map_err(|error| broken("cannot start a thread", &error))?;
-        let mut reader = Reader { ledger, defaults, jobs, is_over, number: 0 };
+        let mut reader = Reader { ledger, defaults, jobs, is_over, room, number: 0 };
         let read = reader.read(&stop, input);
         // The teller ends when all that was read is told.
         drop(reader);
@@ -79,7 +90,38 @@ struct Reader<'l> {
     jobs: SyncSender<Job>,
     /// Whether no line can be recorded or told any more.
     is_over: &'l AtomicBool,
+    room: &'l Room,
     number: u64,
+}
+
+/// Bytes that are under way.
+#[derive(Debug, Default)]
+struct Room {
+    taken: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl Room {
+    /// Waits until there is room for so many more.
+    fn take(&self, weight: usize) {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = |taken: &mut usize| *taken > 0 && taken.saturating_add(weight) > WINDOW_BYTES;
+        let taken = self.freed.wait_while(taken, is_full);
+        let mut taken = taken.unwrap_or_else(PoisonError::into_inner);
+        *taken = taken.saturating_add(weight);
+    }
+
+    /// Says that nobody gives anything back any more.
+    fn close(&self) {
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = 0;
+        self.freed.notify_one();
+    }
+
+    fn give(&self, weight: usize) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        *taken = taken.saturating_sub(weight);
+        self.freed.notify_one();
+    }
 }
 
 impl Reader<'_> {
@@ -109,9 +151,12 @@ impl Reader<'_> {
             return;
         }
         self.number = self.number.saturating_add(1);
+        // Its head and its receipt are about as long as a short line.
+        let weight = line.map_or(0, <[u8]>::len).saturating_add(1024);
+        self.room.take(weight);
         let (reference, way) = self.start(line);
         // It fails only if the teller panicked.
-        if self.jobs.send(Job { line: self.number, reference, way }).is_err() {
+        if self.jobs.send(Job { line: self.number, weight, reference, way }).is_err() {
             self.is_over.store(true, Ordering::Relaxed);
         }
     }
@@ -131,6 +176,15 @@ impl Reader<'_> {
                 (reference, ticket.map_or_else(Way::Known, Way::Submitted))
             }
         }
+    }
+}
+
+/// Lets whoever waits for room go on, to learn that the teller is gone.
+struct Telling<'r>(&'r Room);
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -178,15 +232,20 @@ impl Splitter {
 }
 
 /// Tells the outcomes, in order. Gives the exit code and the number of those that nobody heard.
-fn tell(jobs: &Receiver<Job>, is_over: &AtomicBool) -> (u8, u64) {
+/// Says by `over` that nothing more can be recorded or told.
+fn tell(jobs: &Receiver<Job>, over: &dyn Fn(), room: &Room) -> (u8, u64) {
     let mut teller = Teller { text: String::new(), told: 0, untold: 0, is_broken: false };
     let mut exit = 0;
+    let _telling = Telling(room);
     loop {
         let job = match jobs.try_recv() {
             Ok(job) => job,
             Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => {
                 teller.flush();
+                if teller.is_broken {
+                    over();
+                }
                 let Ok(job) = jobs.recv() else { break };
                 job
             }
@@ -202,10 +261,11 @@ fn tell(jobs: &Receiver<Job>, is_over: &AtomicBool) -> (u8, u64) {
                 })
             }
         };
+        room.give(job.weight);
         exit = exit.max(outcome.exit());
         teller.add(&outcome.write(job.line, job.reference.as_deref()));
         if outcome.is_final() || teller.is_broken {
-            is_over.store(true, Ordering::Relaxed);
+            over();
         }
     }
     teller.flush();

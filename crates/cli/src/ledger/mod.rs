@@ -3,6 +3,7 @@
 mod append;
 mod draft;
 mod export;
+mod forget;
 mod init;
 mod keys;
 mod line;
@@ -26,11 +27,16 @@ use crate::trouble::{BUSY, REFUSED, Trouble, UNCERTAIN, UNREADABLE};
 pub(crate) use crate::ledger::append::{Append, run as append};
 pub(crate) use crate::ledger::draft::Draft;
 pub(crate) use crate::ledger::export::{Export, checkpoint, run as export};
+pub(crate) use crate::ledger::forget::run as forget;
 pub(crate) use crate::ledger::init::{Init, run as init};
 pub(crate) use crate::ledger::status::run as status;
+pub(crate) use crate::ledger::stop::Stop;
 
 /// How long a ledger is given to be closed. What is on its way then has had thousands of times the time that it needs.
 const CLOSING: Duration = Duration::from_secs(60);
+
+/// How long a process may have slept.
+const SLEEPING: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The files of a ledger, to read them up to what is durable. Somebody else may be writing.
 pub(crate) fn view(path: &Path) -> Result<Directory, Trouble> {
@@ -39,9 +45,11 @@ pub(crate) fn view(path: &Path) -> Result<Directory, Trouble> {
 }
 
 /// Opens it to append.
-fn open(path: &Path, wait: Duration) -> Result<Ledger, Trouble> {
+fn open(path: &Path, files: Files) -> Result<Ledger, Trouble> {
     let signers = keys::signers(path)?;
-    let options = Options::new().files(Files::new().wait(wait));
+    // The keys are in this process. One that seems to take long has slept with it (Ctrl-Z, a lid that was closed), and is no reason to
+    // refuse what was under way.
+    let options = Options::new().signer_time(SLEEPING).files(files);
     Ledger::open_at(path, signers, options).map_err(|error| of_open(path, &error))
 }
 
@@ -50,6 +58,13 @@ fn open(path: &Path, wait: Duration) -> Result<Ledger, Trouble> {
 fn close(ledger: &Ledger) -> u8 {
     match ledger.close(CLOSING) {
         Ok(_) => 0,
+        // What was told to be recorded is, but not where everybody else looks.
+        Err(error) if error.fenced => {
+            let next =
+                "stop writing here; sigchain verify LEDGER --against COPY shows where the two part";
+            Trouble::of_ledger(UNCERTAIN, error.to_string(), "one writer of a chain", next).print();
+            UNCERTAIN
+        }
         Err(error) => {
             tell(&text::printable(&error.to_string()));
             if error.in_doubt.is_empty() { 0 } else { UNCERTAIN }
@@ -65,7 +80,11 @@ fn tell(what: &str) {
 /// Why the files of a ledger cannot be used.
 fn of_io(path: &Path, error: &io::Error) -> Trouble {
     let code = disk::code_of(error);
-    let exit = if code == "LEDGER_BUSY" { BUSY } else { UNREADABLE };
+    let exit = match code {
+        "LEDGER_BUSY" => BUSY,
+        "LEDGER_LOST" => REFUSED,
+        _ => UNREADABLE,
+    };
     let (what, next) = match DiskError::of(error) {
         Some(refused) => {
             let text = refused.to_string();
@@ -81,11 +100,25 @@ fn of_io(path: &Path, error: &io::Error) -> Trouble {
 fn of_open(path: &Path, error: &OpenError) -> Trouble {
     const SOUND: &str = "a ledger that ends as a crash would leave it";
     const LOOK: &str = "nothing was changed: sigchain verify LEDGER, and see what happened to it";
+    const NEWEST: &str = "the ledger that this machine has anchored, or one that goes on from it";
+    const BRING: &str = "nothing was changed: bring back the newest copy of its directory";
+    const FIND: &str = "nothing was changed: find the copy that went on, and compare: sigchain verify LEDGER --against COPY";
     match error {
         OpenError::Io(error) => of_io(path, error),
         OpenError::Append(error) => of_append(error),
         OpenError::Stopped { code, what } => {
-            Trouble::of_ledger(REFUSED, format!("{code}: {what}"), SOUND, LOOK)
+            let (expected, next) = match *code {
+                "LEDGER_BEHIND" => (NEWEST, BRING),
+                "LEDGER_BESIDE" => (NEWEST, FIND),
+                _ => (SOUND, LOOK),
+            };
+            Trouble::of_ledger(REFUSED, format!("{code}: {what}"), expected, next)
+        }
+        OpenError::Fenced { .. } => {
+            let next =
+                "find the copy that went on, and compare: sigchain verify LEDGER --against COPY";
+            let what = format!("LEDGER_FENCED: {error}");
+            Trouble::of_ledger(REFUSED, what, "one writer of a chain", next)
         }
         OpenError::Faulty { sequence, misfit } => {
             let what = format!("entry {sequence} does not verify: {misfit}");

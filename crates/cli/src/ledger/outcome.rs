@@ -36,7 +36,7 @@ impl Outcome {
 
     /// Whether nothing more can be recorded before the ledger is opened again.
     pub(super) fn is_final(&self) -> bool {
-        let over = ["LEDGER_FAILED", "LEDGER_CLOSED", "LEDGER_PANICKED"];
+        let over = ["LEDGER_CLOSED", "LEDGER_FAILED", "LEDGER_FENCED", "LEDGER_PANICKED"];
         match self {
             Self::Recorded(_) => false,
             Self::Refused(code, ..) => over.contains(code),

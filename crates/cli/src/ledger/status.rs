@@ -93,9 +93,9 @@ impl Status {
                 "  sealed   at {} by key {}{}",
                 entries(seal.state.size),
                 seal.signer,
-                if seal.state.size == directory.entries() { ": closed cleanly" } else { "" }
+                if seal.state.size == directory.entries() { "; nothing follows" } else { "" }
             )?,
-            None => writeln!(text, "  sealed   not yet: it was never closed")?,
+            None => writeln!(text, "  sealed   not yet")?,
         }
         match directory.writing() {
             Some(Writing { host, boot, key, process }) => writeln!(

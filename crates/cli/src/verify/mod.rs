@@ -25,8 +25,15 @@ pub(crate) fn run(options: &Options) -> Result<u8, Trouble> {
     match input.kind() {
         Kind::Chain => {
             let is_ledger = input.places().is_ledger();
-            let held = if is_ledger { held.with_own(input.head()) } else { held };
-            chain::run(options, &held, input)
+            if !is_ledger {
+                return chain::run(options, &held, input);
+            }
+            let (held, unread) = held.with_own(input.head());
+            drop(input);
+            // Its end is looked for anew: somebody who writes may have anchored what was not there yet when it was opened, and that
+            // must not look like an end that was cut.
+            let exit = chain::run(options, &held, Input::open(&options.file)?)?;
+            Ok(worse(exit, unread.as_ref()))
         }
         kind => {
             if options.against.is_some() || options.resume || options.unique {

@@ -1,6 +1,8 @@
 //! The real binary on ledgers that are directories, with a second process where that matters; every exit code.
 
+mod anchors;
 mod ends;
+mod full;
 mod reading;
 mod recording;
-mod support;
+pub(crate) mod support;

@@ -303,3 +303,138 @@ fn a_cut_at_the_end_is_seen_on_the_same_machine() {
     place.expect(&event, 5, &["the anchor knows 3 entries", "nothing was changed"]);
     place.expect(&["verify", "led"], 1, &["ANCHOR_AHEAD"]);
 }
+
+#[test]
+fn log_shows_what_a_filter_wants_verified_or_not() {
+    let place = place();
+    let mut lines = place.lines(&[]);
+    for (kind, actor, more) in [
+        ("llm.request", "agent:a", ",\"episode\":\"run-1\""),
+        ("llm.response", "agent:a", ",\"correlation\":\"c-1\""),
+        ("tool.call", "agent:b", ",\"episode\":\"run-1\""),
+        ("note", "agent:b", ",\"trace\":\"0af7651916cd43dd8448eb211c80319c\""),
+    ] {
+        lines.send(&format!("{{\"type\":\"{kind}\",\"actor\":\"{actor}\",\"payload\":1{more}}}"));
+    }
+    drop(lines.input.take());
+    assert_eq!(lines.outcomes().len(), 4);
+    assert_eq!(lines.end().code(), Some(0));
+    place.expect(&["export", "led", "-o", "file"], 0, &[]);
+    place.expect(&["export", "led", "-o", "lines", "--form", "jsonl"], 0, &[]);
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    for (wanted, expected) in [
+        (&["--type", "llm.*"][..], &[1, 2][..]),
+        (&["--type", "*.call", "--type", "note"], &[3, 4]),
+        (&["--actor", "agent:b"], &[3, 4]),
+        (&["--episode", "run-1"], &[1, 3]),
+        (&["--episode", "run-1", "--type", "llm.*"], &[1]),
+        (&["--correlation", "c-1"], &[2]),
+        (&["--trace", trace], &[4]),
+        (&["--type", "chain.*"], &[0]),
+        (&["--since", "2", "--until", "3"], &[2, 3]),
+        (&["--type", "nothing"], &[]),
+    ] {
+        for file in ["led", "file", "lines"] {
+            for more in [&["--json"][..], &["--json", "--unverified"]] {
+                let output = place.run(&[&["log", file], wanted, more].concat());
+                assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+                let said = String::from_utf8(output.stdout).unwrap();
+                let found: Vec<u64> = said
+                    .lines()
+                    .map(|line| serde_json::from_str::<Value>(line).unwrap())
+                    .map(|value| value["sequence"].as_u64().unwrap())
+                    .collect();
+                assert_eq!(found, expected, "{file} {wanted:?} {more:?}");
+            }
+        }
+    }
+    place.expect(
+        &["log", "led", "--unverified", "--since", "-1"],
+        0,
+        &["tool.call", "note", "nothing of this was verified"],
+    );
+    place.expect(&["log", "file", "--unverified", "--since", "-1"], 2, &["not known yet"]);
+    let id = "01a1f95d-ffcd-7f9c-b90b-d1129b77e464";
+    place.expect(&["log", "led", "--unverified", "--since", id], 1, &[id, "found none"]);
+    for wrong in [&["--type", "LLM"][..], &["--trace", "x"], &["--actor", ""]] {
+        place.expect(&[&["log", "led"], wrong].concat(), 2, &["is no "]);
+    }
+    place.expect(&["log", "file", "--follow"], 2, &["--follow"]);
+    place.expect(&["log", "led", "--follow", "--until", "-1"], 2, &["counts from the head"]);
+    place.expect(&["log", "nowhere", "--unverified"], 4, &["nowhere"]);
+    // What is damaged is shown up to there, and said.
+    flip(&place.path(SEGMENT), 1500);
+    place.expect(&["log", "led", "--unverified"], 4, &["segment 0, byte"]);
+}
+
+/// A running `log --follow`, and the sequences that it shows.
+struct Following {
+    child: std::process::Child,
+    output: Option<std::io::BufReader<std::process::ChildStdout>>,
+}
+
+impl Following {
+    fn start(place: &Place, more: &[&str]) -> Self {
+        let mut command = place.command(&[&["log", "led", "--follow", "--json"], more].concat());
+        let mut child = command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = child.stdout.take().map(std::io::BufReader::new);
+        Self { child, output }
+    }
+
+    /// The next entry.
+    fn next(&mut self) -> u64 {
+        use std::io::BufRead as _;
+        let mut line = String::new();
+        self.output.as_mut().unwrap().read_line(&mut line).unwrap();
+        let value: Value = serde_json::from_str(&line).unwrap();
+        value["sequence"].as_u64().unwrap()
+    }
+
+    fn end(self) -> (Option<i32>, String) {
+        let output = self.child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+}
+
+#[test]
+fn a_follower_shows_what_becomes_durable_and_ends_quietly() {
+    let place = filled(2);
+    let event = ["append", "led", "--type", "a.b", "--actor", "a"];
+    let mut all = Following::start(&place, &["--all"]);
+    let mut some = Following::start(&place, &["--since", "head"]);
+    let mut until = Following::start(&place, &["--until", "5"]);
+    let mut deaf = Following::start(&place, &[]);
+    assert_eq!([all.next(), all.next(), all.next()], [0, 1, 2]);
+    assert_eq!((some.next(), until.next(), until.next(), deaf.next()), (2, 1, 2, 1));
+    // Nobody listens any more, and it need not have anything to say to notice.
+    drop(deaf.output.take());
+    assert_eq!(deaf.end().0, Some(0));
+    for _ in 0..2 {
+        place.expect(&event, 0, &[]);
+    }
+    // A writer that is killed: the next one says so in an entry of its own.
+    let mut lines = place.lines(&[]);
+    lines.send("{\"type\":\"a.b\",\"payload\":1}");
+    lines.outcome().unwrap();
+    lines.signal("KILL");
+    lines.end();
+    place.expect(&event, 0, &[]);
+    assert_eq!([all.next(), all.next(), all.next(), all.next(), all.next()], [3, 4, 5, 6, 7]);
+    assert_eq!([some.next(), some.next(), some.next(), some.next()], [3, 4, 5, 7]);
+    assert_eq!([until.next(), until.next(), until.next()], [3, 4, 5]);
+    assert_eq!(until.end().0, Some(0));
+    for (mut following, signal) in [(all, "TERM"), (some, "INT")] {
+        let id = following.child.id().to_string();
+        let sent = std::process::Command::new("kill").args([&format!("-{signal}"), &id]).status();
+        assert!(sent.unwrap().success());
+        let mut rest = String::new();
+        std::io::Read::read_to_string(following.output.as_mut().unwrap(), &mut rest).unwrap();
+        let (code, said) = following.end();
+        assert_eq!((code, rest.as_str()), (Some(0), ""), "{said}");
+        assert!(said.contains("nothing of this was verified"), "{said}");
+    }
+}

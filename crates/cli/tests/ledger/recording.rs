@@ -370,3 +370,32 @@ fn without_the_keys_nothing_is_recorded() {
     place.expect(&event, 4, &["KEY_FILE", "chmod 600"]);
     assert_eq!(place.status()["entries"], 1);
 }
+
+#[test]
+fn a_mirror_is_kept_where_it_is_asked_for() {
+    let place = place();
+    let event = ["append", "led", "--type", "a.b", "--actor", "a", "--payload", "{\"n\":1}"];
+    place.expect(&[&event[..], &["--mirror", "mir"]].concat(), 0, &["recorded: entry 1"]);
+    // Without it the mirror stays as it is, and the next one catches up.
+    place.expect(&event, 0, &[]);
+    let mut command = place.command(&["append", "led", "--lines", "--actor", "a"]);
+    command.env("SIGCHAIN_MIRROR", place.path("mir")).stdin(std::process::Stdio::piped());
+    let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, b"{\"type\":\"a.b\",\"payload\":2}\n").unwrap();
+    drop(input);
+    assert!(child.wait().unwrap().success());
+    let text = fs::read_to_string(place.path("mir/chain.jsonl")).unwrap();
+    let values = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let sequences: Vec<u64> = values.filter_map(|value| value["sequence"].as_u64()).collect();
+    assert_eq!(sequences, [0, 1, 2, 3]);
+    let line: Vec<&str> = place.line.iter().map(String::as_str).collect();
+    place.expect(&[&["verify", "mir/chain.jsonl"], &line[..]].concat(), 0, &["intact: "]);
+    // What is wrong with it is told, and is no failure; a place that cannot be one is a wrong call.
+    fs::write(place.path("file"), "").unwrap();
+    let mut command = place.command(&[&event[..], &["--mirror", "led/mir"]].concat());
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("MIRROR_PLACE"), "{said}");
+}

@@ -11,20 +11,20 @@ use tempfile::TempDir;
 use crate::schema;
 
 /// A directory with a ledger in it and keys for it.
-pub(super) struct Place {
-    pub(super) dir: TempDir,
+pub(crate) struct Place {
+    pub(crate) dir: TempDir,
     /// What `init` printed, as arguments for `verify`.
-    pub(super) line: Vec<String>,
+    pub(crate) line: Vec<String>,
 }
 
 /// A directory on the disk of the build: a ledger takes no other.
-pub(super) fn empty() -> Place {
+pub(crate) fn empty() -> Place {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     Place { dir, line: Vec::new() }
 }
 
 /// With a new ledger, `led`.
-pub(super) fn place() -> Place {
+pub(crate) fn place() -> Place {
     let mut place = empty();
     let output = place.run(&["init", "led", "--name", "example.org/agents"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
@@ -33,47 +33,47 @@ pub(super) fn place() -> Place {
     place
 }
 
-pub(super) fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 impl Place {
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// As the user would call it there; `program` is what runs sigchain.
-    pub(super) fn by(&self, program: &str) -> Command {
+    pub(crate) fn by(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.dir.path()).stdin(Stdio::null());
         command.env("SIGCHAIN_HOME", self.path("home")).env_remove("SIGCHAIN_LEDGER");
         command
     }
 
-    pub(super) fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.by(env!("CARGO_BIN_EXE_sigchain"));
         command.args(args);
         command
     }
 
-    pub(super) fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 
     #[track_caller]
-    pub(super) fn expect(&self, args: &[&str], exit: i32, holds: &[&str]) -> String {
+    pub(crate) fn expect(&self, args: &[&str], exit: i32, holds: &[&str]) -> String {
         check(args, &self.run(args), exit, holds)
     }
 
     /// What was recorded, as `log --json` gives it, without the ledger's own.
-    pub(super) fn entries(&self) -> Vec<Value> {
+    pub(crate) fn entries(&self) -> Vec<Value> {
         let output = self.run(&["log", "led", "--json"]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output));
         let lines = String::from_utf8(output.stdout).unwrap();
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    pub(super) fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         let output = self.run(&["status", "led", "--json"]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output));
         let value = serde_json::from_slice(&output.stdout).unwrap();
@@ -83,13 +83,13 @@ impl Place {
 
     /// Verified against what `init` said.
     #[track_caller]
-    pub(super) fn is_intact(&self) {
+    pub(crate) fn is_intact(&self) {
         let line: Vec<&str> = self.line.iter().map(String::as_str).collect();
         self.expect(&[&["verify", "led"], &line[..]].concat(), 0, &["intact: "]);
     }
 
     /// `append --lines`, running.
-    pub(super) fn lines(&self, more: &[&str]) -> Lines {
+    pub(crate) fn lines(&self, more: &[&str]) -> Lines {
         let args = [&["append", "led", "--lines", "--actor", "agent:a"], more].concat();
         let mut command = self.command(&args);
         Lines::of(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()))
@@ -97,7 +97,7 @@ impl Place {
 }
 
 #[track_caller]
-pub(super) fn check(args: &[&str], output: &Output, exit: i32, holds: &[&str]) -> String {
+pub(crate) fn check(args: &[&str], output: &Output, exit: i32, holds: &[&str]) -> String {
     let said = text(output);
     assert_eq!(output.status.code(), Some(exit), "{args:?}: {said}");
     for part in holds {
@@ -110,25 +110,25 @@ pub(super) fn check(args: &[&str], output: &Output, exit: i32, holds: &[&str]) -
 }
 
 /// A running `append --lines`.
-pub(super) struct Lines {
-    pub(super) child: Child,
-    pub(super) input: Option<ChildStdin>,
-    pub(super) output: Option<BufReader<ChildStdout>>,
+pub(crate) struct Lines {
+    pub(crate) child: Child,
+    pub(crate) input: Option<ChildStdin>,
+    pub(crate) output: Option<BufReader<ChildStdout>>,
 }
 
 impl Lines {
-    fn of(command: &mut Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let (input, output) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
         Self { child, input, output }
     }
 
-    pub(super) fn send(&mut self, line: &str) {
+    pub(crate) fn send(&mut self, line: &str) {
         writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
     }
 
     /// The next outcome, if there is one.
-    pub(super) fn outcome(&mut self) -> Option<Value> {
+    pub(crate) fn outcome(&mut self) -> Option<Value> {
         let mut line = String::new();
         // One that was cut by a kill is none.
         let whole = self.output.as_mut().unwrap().read_line(&mut line).unwrap() > 0;
@@ -138,12 +138,12 @@ impl Lines {
         Some(value)
     }
 
-    pub(super) fn outcomes(&mut self) -> Vec<Value> {
+    pub(crate) fn outcomes(&mut self) -> Vec<Value> {
         std::iter::from_fn(|| self.outcome()).collect()
     }
 
     /// Sends lines from a thread until nobody takes them any more, `at_once` of them a millisecond. Their payloads count up.
-    pub(super) fn feed(&mut self, at_once: u64) -> std::thread::JoinHandle<()> {
+    pub(crate) fn feed(&mut self, at_once: u64) -> std::thread::JoinHandle<()> {
         let mut input = self.input.take().unwrap();
         std::thread::spawn(move || {
             for number in 0.. {
@@ -158,20 +158,20 @@ impl Lines {
         })
     }
 
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap();
         assert!(sent.success());
     }
 
-    pub(super) fn end(mut self) -> ExitStatus {
+    pub(crate) fn end(mut self) -> ExitStatus {
         drop(self.input.take());
         self.child.wait().unwrap()
     }
 }
 
 /// Puts another byte in the place of one.
-pub(super) fn flip(path: &Path, at: usize) {
+pub(crate) fn flip(path: &Path, at: usize) {
     let mut bytes = fs::read(path).unwrap();
     bytes[at] ^= 1;
     fs::write(path, bytes).unwrap();

@@ -1,0 +1,101 @@
+//! Entries as lines, for people or for programs.
+
+use std::io::{self, BufWriter, StdoutLock, Write};
+
+use sigchain::frame::{Frame, Written};
+use sigchain::jsonl;
+use sigchain::limit;
+use sigchain::payload::{Leaf, Part, Slot};
+
+use crate::args::LogOptions;
+use crate::history::hint;
+use crate::out::{self, entries, safe};
+
+/// Writes those entries to standard output that are wanted.
+pub(super) struct Printer<'o> {
+    options: &'o LogOptions,
+    sink: BufWriter<StdoutLock<'static>>,
+    /// Entries of the ledger's own that were not shown.
+    hidden: u64,
+}
+
+impl<'o> Printer<'o> {
+    pub(super) fn new(options: &'o LogOptions) -> Self {
+        Self { options, sink: BufWriter::new(io::stdout().lock()), hidden: 0 }
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.options.json
+    }
+
+    pub(super) fn sink(&mut self) -> &mut impl Write {
+        &mut self.sink
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+
+    /// An entry between the points.
+    pub(super) fn entry(&mut self, written: &Written<'_>) -> io::Result<()> {
+        let fields = &written.fields;
+        if !self.options.filter.matches(fields) {
+            return Ok(());
+        }
+        let is_named = self.options.all || self.options.filter.names_types();
+        if !is_named && limit::is_reserved(&fields.event_type) {
+            self.hidden = self.hidden.saturating_add(1);
+            return Ok(());
+        }
+        if self.options.json {
+            let line = jsonl::encode(&Frame::Entry(Box::new(written.clone())));
+            return self.sink.write_all(line.as_bytes());
+        }
+        let episode = fields.episode_id.as_deref().map_or("-".to_owned(), safe);
+        writeln!(
+            self.sink,
+            "{:>7}  {}  {:<16}  {:<16}  {:<26}  {episode}",
+            fields.sequence,
+            fields.system_time,
+            safe(&fields.event_type),
+            safe(&fields.actor),
+            payload(&written.part),
+        )
+    }
+
+    /// Says what was not shown.
+    pub(super) fn conclude(&self) {
+        if self.hidden > 0 {
+            let own = entries(self.hidden);
+            hint(&format!("{own} of the ledger's own not shown: --all shows them"));
+        }
+    }
+}
+
+/// Size and media type.
+fn payload(part: &Part<'_>) -> String {
+    let size = |leaf: &Leaf<'_>| u64::try_from(leaf.bytes.len()).unwrap_or(u64::MAX);
+    match part {
+        Part::Whole(leaf) if leaf.bytes.is_empty() && leaf.media_type.is_empty() => "-".to_owned(),
+        Part::Whole(leaf) => {
+            let media_type = if leaf.media_type.is_empty() { "-" } else { &leaf.media_type };
+            format!("{} B {}", out::grouped(size(leaf)), safe(media_type))
+        }
+        Part::Fields(slots) => {
+            let shown = slots.iter().filter_map(|slot| match slot {
+                Slot::Shown(leaf) => Some(size(leaf)),
+                _ => None,
+            });
+            let (count, bytes) = shown
+                .fold((0, 0_u64), |(count, bytes), size| (count + 1, bytes.saturating_add(size)));
+            let hidden = match slots.len().saturating_sub(count) {
+                0 => String::new(),
+                n => format!(", {n} hidden"),
+            };
+            format!("{} B in {count} fields{hidden}", out::grouped(bytes))
+        }
+        Part::Erased(by) => format!("erased by entry {by}"),
+        Part::Withheld => "withheld".to_owned(),
+        _ => "unknown".to_owned(),
+    }
+}

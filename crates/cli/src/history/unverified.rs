@@ -1,0 +1,135 @@
+//! `sigchain log --unverified` and `--follow`: what is asked for, read as it stands.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::time::Duration;
+
+use sigchain::chainfile::OpenError;
+use sigchain::directory::Directory;
+use sigchain::disk::DiskError;
+use sigchain::frame::Written;
+use sigchain::select::Filter;
+
+use crate::args::{self, LogOptions};
+use crate::history::log::not_written;
+use crate::history::print::Printer;
+use crate::history::{NO, complain, hint};
+use crate::input;
+use crate::ledger::{self, Stop};
+use crate::trouble::Trouble;
+
+/// How often it looks whether there is more.
+const LOOK: Duration = Duration::from_millis(50);
+/// Entries after which it looks whether it is to end.
+const SOME: u32 = 1024;
+
+/// Why it ends before its end.
+enum End {
+    /// It cannot be read.
+    Reading(io::Error),
+    /// Nobody reads what it says, or that cannot be written.
+    Writing(io::Error),
+}
+
+pub(super) fn run(options: &LogOptions) -> Result<u8, Trouble> {
+    let path = &options.file;
+    let is_ledger = !args::is_stdin(path) && path.is_dir();
+    if options.follow && !is_ledger {
+        let what = "--follow with what is no directory";
+        return Err(Trouble::usage(what, "a ledger: a file that has ended grows no more"));
+    }
+    let mut printer = Printer::new(options);
+    let mut filter = options.filter.clone();
+    if let Some(point) = options.since {
+        filter = filter.since(point);
+    }
+    if let Some(point) = options.until {
+        filter = filter.until(point);
+    }
+    let done = if options.follow {
+        follow(ledger::view(path)?, &filter, &mut printer)
+    } else if is_ledger {
+        let directory = ledger::view(path)?;
+        filter.select(&directory).map_err(End::Reading).and_then(|all| show(all, &mut printer))
+    } else {
+        file(options, &filter).map_err(End::Reading).and_then(|all| show(all, &mut printer))
+    };
+    let done = done.and_then(|()| printer.flush().map_err(End::Writing));
+    match done {
+        Ok(()) => {}
+        Err(End::Writing(error)) => return not_written(&error),
+        Err(End::Reading(error)) => {
+            // What was read before it is worth seeing.
+            let _ = printer.flush();
+            return unreadable(options, &error);
+        }
+    }
+    printer.conclude();
+    hint(
+        "nothing of this was verified: sigchain verify, or sigchain log without --unverified and --follow",
+    );
+    Ok(0)
+}
+
+fn unreadable(options: &LogOptions, error: &io::Error) -> Result<u8, Trouble> {
+    let is_ours = error.raw_os_error().is_none() && DiskError::of(error).is_none();
+    match error.kind() {
+        io::ErrorKind::InvalidInput if is_ours => {
+            Err(Trouble::usage(error.to_string(), "points that do not count from the head"))
+        }
+        io::ErrorKind::NotFound if is_ours => {
+            complain(&error.to_string(), "name a point of this file, such as head");
+            Ok(NO)
+        }
+        _ => Err(input::cannot_read(&input::name(&options.file), error)),
+    }
+}
+
+/// What is wanted of a file, which is read once.
+fn file(
+    options: &LogOptions,
+    filter: &Filter,
+) -> io::Result<impl Iterator<Item = io::Result<Written<'static>>>> {
+    let source: Box<dyn Read> = if args::is_stdin(&options.file) {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(&options.file)?)
+    };
+    filter.select_in(source).map_err(|error| match error {
+        OpenError::Io(error) => error,
+        other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+    })
+}
+
+fn show(
+    all: impl Iterator<Item = io::Result<Written<'static>>>,
+    printer: &mut Printer<'_>,
+) -> Result<(), End> {
+    for written in all {
+        printer.entry(&written.map_err(End::Reading)?).map_err(End::Writing)?;
+    }
+    Ok(())
+}
+
+fn follow(directory: Directory, filter: &Filter, printer: &mut Printer<'_>) -> Result<(), End> {
+    let stop = Stop::on_signals().map_err(End::Reading)?;
+    let mut follow = directory.follow(filter).map_err(End::Reading)?;
+    let mut shown = 0_u32;
+    loop {
+        let found = follow.try_next().map_err(End::Reading)?;
+        let pause = if let Some(written) = &found {
+            printer.entry(written).map_err(End::Writing)?;
+            shown = shown.wrapping_add(1);
+            if !shown.is_multiple_of(SOME) {
+                continue;
+            }
+            Duration::ZERO
+        } else {
+            printer.flush().map_err(End::Writing)?;
+            LOOK
+        };
+        if follow.is_over() || stop.comes_within(pause, io::stdout()).map_err(End::Reading)? {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Reading what is wanted by the numbers of entries.
+
+use std::io;
+
+use crate::entry::Fields;
+use crate::frame::{self, Written};
+use crate::id::EventId;
+use crate::select::{Filter, Places, unreadable};
+use crate::stamp::Stamp;
+use crate::store::{FrameRef, Frames, Store};
+
+/// Entries that are read at once.
+const BLOCK: usize = 1024;
+
+/// The entries that a filter wants, in order, up to where the chain ended when they were asked for.
+///
+/// After an error nothing more comes.
+#[derive(Debug)]
+pub struct Selected<'s> {
+    store: &'s dyn Store,
+    filter: Filter,
+    next: u64,
+    end: u64,
+    block: Frames,
+    /// Frames of the block that were looked at.
+    seen: usize,
+}
+
+impl Filter {
+    /// The entries that it wants of a store, such as a [`Directory`](crate::directory::Directory).
+    pub fn select<'s>(&self, store: &'s dyn Store) -> io::Result<Selected<'s>> {
+        self.select_within(store, store.size()?)
+    }
+
+    /// As `select`, of the first `size` entries.
+    pub(crate) fn select_within<'s>(
+        &self,
+        store: &'s dyn Store,
+        size: u64,
+    ) -> io::Result<Selected<'s>> {
+        let mut chain = InStore { store, frames: Frames::new() };
+        let range = self.range(size, &mut chain)?;
+        let (next, end) = (range.start, range.end);
+        let (filter, block) = (self.clone(), Frames::new());
+        Ok(Selected { store, filter, next, end, block, seen: 0 })
+    }
+}
+
+impl Selected<'_> {
+    /// The number of the entry that is looked at next.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The next one, or nothing at the end.
+    fn find(&mut self) -> io::Result<Option<Written<'static>>> {
+        while self.next < self.end {
+            let Some(frame) = self.block.get(self.seen) else {
+                let left = usize::try_from(self.end.saturating_sub(self.next));
+                let count = BLOCK.min(left.unwrap_or(BLOCK));
+                self.seen = 0;
+                self.store.read(self.next, count, &mut self.block)?;
+                if self.block.is_empty() {
+                    return Err(unreadable(format!("expected entry {}, found none", self.next)));
+                }
+                continue;
+            };
+            let is_wanted = self.filter.matches(&fields(&frame)?);
+            let found = if is_wanted { Some(written(&frame)?.into_owned()) } else { None };
+            self.seen = self.seen.saturating_add(1);
+            self.next = self.next.saturating_add(1);
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for Selected<'_> {
+    type Item = io::Result<Written<'static>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let found = self.find();
+        if found.is_err() {
+            self.next = self.end;
+        }
+        found.transpose()
+    }
+}
+
+/// The sixteen fields in a frame, which must say that they are where they were looked for.
+pub(crate) fn fields<'f>(frame: &FrameRef<'f>) -> io::Result<Fields<'f>> {
+    let sequence = frame.sequence;
+    let fields = frame::fields(frame.body)
+        .map_err(|error| unreadable(format!("entry {sequence}: {error}")))?;
+    if fields.sequence == sequence {
+        return Ok(fields);
+    }
+    Err(unreadable(format!("expected entry {sequence}, found entry {}", fields.sequence)))
+}
+
+/// The entry in a frame.
+pub(crate) fn written<'f>(frame: &FrameRef<'f>) -> io::Result<Written<'f>> {
+    Written::parse(frame.left, frame.body)
+        .map_err(|error| unreadable(format!("entry {}: {error}", frame.sequence)))
+}
+
+struct InStore<'s> {
+    store: &'s dyn Store,
+    frames: Frames,
+}
+
+impl Places for InStore<'_> {
+    fn stamp(&mut self, sequence: u64) -> io::Result<Stamp> {
+        self.store.read(sequence, 1, &mut self.frames)?;
+        match self.frames.get(0) {
+            Some(frame) => Ok(fields(&frame)?.system_time),
+            None => Err(unreadable(format!("expected entry {sequence}, found none"))),
+        }
+    }
+
+    fn find(&mut self, event: &EventId) -> io::Result<u64> {
+        self.store.find(event)?.ok_or_else(|| {
+            let what = format!("expected an entry of event {event}, found none");
+            io::Error::new(io::ErrorKind::NotFound, what)
+        })
+    }
+}
