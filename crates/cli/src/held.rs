@@ -12,7 +12,7 @@ use sigchain::disk::Lenience;
 use sigchain::key::{KeyId, PublicKey};
 use sigchain::verify::Anchors;
 
-use crate::args::Options;
+use crate::args::HeldOptions;
 use crate::input;
 use crate::out;
 use crate::trouble::Trouble;
@@ -37,7 +37,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(crate) fn load(options: &Options) -> Result<Self, Trouble> {
+    pub(crate) fn load(options: &HeldOptions) -> Result<Self, Trouble> {
         let mut keys: Vec<HeldKey> = Vec::new();
         for given in &options.keys {
             keys.push(key(given)?);

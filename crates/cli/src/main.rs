@@ -13,11 +13,12 @@ mod out;
 mod trouble;
 mod verify;
 
+use std::env;
 use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::args::Command;
+use crate::args::{Asked, Command};
 use crate::trouble::Trouble;
 
 fn main() -> ExitCode {
@@ -39,23 +40,22 @@ fn allow_files() {
 }
 
 fn run() -> Result<u8, Trouble> {
-    match args::parse(lexopt::Parser::from_env())? {
-        Command::Append(asked) => ledger::append(*asked),
+    let command = match args::parse(env::args_os())? {
+        Asked::Command(command) => command,
+        Asked::Text(text) => return out::print(&text).map(|()| 0),
+    };
+    match command {
+        Command::Append(options) => ledger::append(*options),
         Command::Bench(wanted) => bench::run(&wanted),
-        Command::Checkpoint(path) => ledger::checkpoint(&path),
-        Command::Demo { keep } => demo::run(keep),
-        Command::Export(asked) => ledger::export(&asked),
-        Command::Forget(path) => ledger::forget(&path),
-        Command::Help(text) => out::print(text).map(|()| 0),
-        Command::Init(asked) => ledger::init(&asked),
+        Command::Checkpoint(options) => ledger::checkpoint(&options.place.ledger),
+        Command::Demo(options) => demo::run(options.keep),
+        Command::Export(options) => ledger::export(&options),
+        Command::Forget(options) => ledger::forget(&options.ledger),
+        Command::Init(options) => ledger::init(&options),
         Command::Log(options) => history::log(&options),
         Command::Replay(options) => history::replay(&options),
         Command::Show(options) => history::show(&options),
-        Command::Status { ledger, json } => ledger::status(&ledger, json),
+        Command::Status(options) => ledger::status(&options),
         Command::Verify(options) => verify::run(&options),
-        Command::Version => {
-            let version = env!("CARGO_PKG_VERSION");
-            out::print(&format!("sigchain {version} (format version 1)\n")).map(|()| 0)
-        }
     }
 }

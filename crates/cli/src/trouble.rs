@@ -48,6 +48,11 @@ impl Trouble {
         Self { expected: expected.to_owned(), ..self }
     }
 
+    /// The same, where something better than the usual is to be done next.
+    pub(crate) fn advising(self, next: &str) -> Self {
+        Self { next: next.to_owned(), ..self }
+    }
+
     pub(crate) fn exit(&self) -> u8 {
         self.exit
     }

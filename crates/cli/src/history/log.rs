@@ -22,13 +22,13 @@ pub(crate) fn run(options: &LogOptions) -> Result<u8, Trouble> {
     if options.follow || options.unverified {
         return unverified::run(options);
     }
-    let mut opened = history::open(&options.file, Verifier::new())?;
+    let mut opened = history::open(&options.place.ledger, Verifier::new())?;
     let (since, until) = match points(options, &mut opened)? {
         Ok(points) => points,
         Err(exit) => return Ok(exit),
     };
     let mut log = Log {
-        printer: Printer::new(options),
+        printer: Printer::new(options)?,
         until,
         passage: Passage::between(since, until),
         missing: 0,
@@ -64,7 +64,7 @@ fn points(
     opened: &mut Opened,
 ) -> Result<Result<(Option<Point>, Option<Point>), u8>, Trouble> {
     let failed = |error| input::cannot_read(&opened.name, &error);
-    let mut since = options.since;
+    let mut since = options.selection.since;
     if let Some(point) = since.filter(Point::is_relative) {
         // For a beginning, a file that is shorter than what was asked for is no trouble: all of it is shown.
         let back = if let Point::Back(back) = point { back } else { 0 };
@@ -78,7 +78,7 @@ fn points(
         };
         since = size.checked_sub(1).and_then(|head| head.checked_sub(back)).map(Point::Sequence);
     }
-    let Some(until) = options.until else { return Ok(Ok((since, None))) };
+    let Some(until) = options.selection.until else { return Ok(Ok((since, None))) };
     match settle(&until, &mut opened.source) {
         Ok(Some(point)) => Ok(Ok((since, Some(point)))),
         Ok(None) => {
@@ -184,8 +184,9 @@ impl Log<'_> {
             (Point::Time(time), Some(last)) => self.passage.has_ended() || last == time.micros(),
             _ => self.passage.has_ended(),
         };
-        let not_begun = options.since.filter(|_| !self.passage.has_begun());
-        let not_ended = options.until.filter(|_| self.until.is_some_and(|until| !reached(&until)));
+        let not_begun = options.selection.since.filter(|_| !self.passage.has_begun());
+        let not_ended =
+            options.selection.until.filter(|_| self.until.is_some_and(|until| !reached(&until)));
         let Some(point) = not_begun.or(not_ended) else { return self.found(options) };
         let what = match point {
             Point::Event(id) => format!("no entry of this file is of event {id}"),
@@ -200,7 +201,7 @@ impl Log<'_> {
         if self.within > 0 || self.missing > 0 {
             return 0;
         }
-        let (what, next) = match (options.since, options.until) {
+        let (what, next) = match (options.selection.since, options.selection.until) {
             (Some(since), Some(until)) => (
                 format!("no entry of this file lies from {since} to {until}"),
                 "name a --since that is not behind --until, and an entry between them",

@@ -6,22 +6,26 @@ use sigchain::frame::{Frame, Written};
 use sigchain::jsonl;
 use sigchain::limit;
 use sigchain::payload::{Leaf, Part, Slot};
+use sigchain::select::Filter;
 
 use crate::args::LogOptions;
 use crate::history::hint;
 use crate::out::{self, entries, safe};
+use crate::trouble::Trouble;
 
 /// Writes those entries to standard output that are wanted.
 pub(super) struct Printer<'o> {
     options: &'o LogOptions,
+    filter: Filter,
     sink: BufWriter<StdoutLock<'static>>,
     /// Entries of the ledger's own that were not shown.
     hidden: u64,
 }
 
 impl<'o> Printer<'o> {
-    pub(super) fn new(options: &'o LogOptions) -> Self {
-        Self { options, sink: BufWriter::new(io::stdout().lock()), hidden: 0 }
+    pub(super) fn new(options: &'o LogOptions) -> Result<Self, Trouble> {
+        let filter = options.selection.filter()?;
+        Ok(Self { options, filter, sink: BufWriter::new(io::stdout().lock()), hidden: 0 })
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -39,10 +43,10 @@ impl<'o> Printer<'o> {
     /// An entry between the points.
     pub(super) fn entry(&mut self, written: &Written<'_>) -> io::Result<()> {
         let fields = &written.fields;
-        if !self.options.filter.matches(fields) {
+        if !self.filter.matches(fields) {
             return Ok(());
         }
-        let is_named = self.options.all || self.options.filter.names_types();
+        let is_named = self.options.all || self.filter.names_types();
         if !is_named && limit::is_reserved(&fields.event_type) {
             self.hidden = self.hidden.saturating_add(1);
             return Ok(());

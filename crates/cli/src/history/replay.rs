@@ -41,10 +41,10 @@ pub(crate) fn run(options: &ReplayOptions) -> Result<u8, Trouble> {
         parts.push(Part { opened: history::open(path, Verifier::new())?, chain_id: None });
     }
     let verifier = Verifier::new().anchored(held.anchors());
-    parts.push(Part { opened: history::open(&options.file, verifier)?, chain_id: None });
+    parts.push(Part { opened: history::open(&options.place.ledger, verifier)?, chain_id: None });
     let outcome = replay(options, options.until, &mut parts);
     if let Err(ReplayError::Io(error)) = &outcome {
-        return Err(input::cannot_read(&input::name(&options.file), error));
+        return Err(input::cannot_read(&input::name(&options.place.ledger), error));
     }
     let way = match &outcome {
         Err(ReplayError::Fault(faulty)) => way::find(options, faulty, &mut parts),

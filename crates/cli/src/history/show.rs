@@ -30,10 +30,11 @@ const LINES_SHOWN: usize = 100;
 const CHARACTERS_SHOWN: usize = 1000;
 
 pub(crate) fn run(options: &ShowOptions) -> Result<u8, Trouble> {
-    let opened = history::open(&options.file, Verifier::new())?;
+    let (path, point) = options.place()?;
+    let opened = history::open(&path, Verifier::new())?;
     let mut finder = Finder {
         source: opened.source,
-        point: options.point,
+        point,
         is_decided: false,
         found: None,
         effects: Vec::new(),

@@ -32,18 +32,18 @@ enum End {
 }
 
 pub(super) fn run(options: &LogOptions) -> Result<u8, Trouble> {
-    let path = &options.file;
+    let path = &options.place.ledger;
     let is_ledger = !args::is_stdin(path) && path.is_dir();
     if options.follow && !is_ledger {
         let what = "--follow with what is no directory";
         return Err(Trouble::usage(what, "a ledger: a file that has ended grows no more"));
     }
-    let mut printer = Printer::new(options);
-    let mut filter = options.filter.clone();
-    if let Some(point) = options.since {
+    let mut printer = Printer::new(options)?;
+    let mut filter = options.selection.filter()?;
+    if let Some(point) = options.selection.since {
         filter = filter.since(point);
     }
-    if let Some(point) = options.until {
+    if let Some(point) = options.selection.until {
         filter = filter.until(point);
     }
     let done = if options.follow {
@@ -81,7 +81,7 @@ fn unreadable(options: &LogOptions, error: &io::Error) -> Result<u8, Trouble> {
             complain(&error.to_string(), "name a point of this file, such as head");
             Ok(NO)
         }
-        _ => Err(input::cannot_read(&input::name(&options.file), error)),
+        _ => Err(input::cannot_read(&input::name(&options.place.ledger), error)),
     }
 }
 
@@ -90,10 +90,10 @@ fn file(
     options: &LogOptions,
     filter: &Filter,
 ) -> io::Result<impl Iterator<Item = io::Result<Written<'static>>>> {
-    let source: Box<dyn Read> = if args::is_stdin(&options.file) {
+    let source: Box<dyn Read> = if args::is_stdin(&options.place.ledger) {
         Box::new(io::stdin().lock())
     } else {
-        Box::new(File::open(&options.file)?)
+        Box::new(File::open(&options.place.ledger)?)
     };
     filter.select_in(source).map_err(|error| match error {
         OpenError::Io(error) => error,

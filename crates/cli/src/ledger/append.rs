@@ -2,37 +2,23 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::de::IgnoredAny;
 use sigchain::error::AppendError;
-use sigchain::ledger::Files;
 use sigchain::limit::PAYLOAD_MAX;
 use sigchain::receipt::Receipt;
 
+use crate::args::AppendOptions;
 use crate::input;
-use crate::ledger::draft::Draft;
 use crate::ledger::outcome::Outcome;
 use crate::ledger::{close, lines, of_append, open};
 use crate::out;
 use crate::trouble::Trouble;
 
-/// What `append` was asked to do.
-#[derive(Debug)]
-pub(crate) struct Append {
-    pub(crate) ledger: PathBuf,
-    /// The event; with `lines` what holds where a line says nothing.
-    pub(crate) draft: Draft,
-    /// JSON, `@FILE` or `-`.
-    pub(crate) payload: Option<OsString>,
-    pub(crate) lines: bool,
-    pub(crate) json: bool,
-    pub(crate) files: Files,
-}
-
-pub(crate) fn run(mut asked: Append) -> Result<u8, Trouble> {
+pub(crate) fn run(mut asked: AppendOptions) -> Result<u8, Trouble> {
     if asked.lines {
-        let ledger = open(&asked.ledger, asked.files)?;
+        let ledger = open(&asked.place.ledger, asked.files())?;
         let exit = lines::run(&ledger, &asked.draft)?;
         return Ok(exit.max(close(&ledger)));
     }
@@ -43,7 +29,7 @@ pub(crate) fn run(mut asked: Append) -> Result<u8, Trouble> {
         Ok(event) => event,
         Err(refusal) => return answer(Err(refusal.into()), asked.json),
     };
-    let ledger = open(&asked.ledger, asked.files)?;
+    let ledger = open(&asked.place.ledger, asked.files())?;
     // Told before the ledger is closed: it is durable already.
     let exit = answer(ledger.append(event), asked.json);
     let closed = close(&ledger);

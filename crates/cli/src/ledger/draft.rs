@@ -1,5 +1,6 @@
 //! An event as its parts were given: by flags or by a line, which flags complete.
 
+use clap::Args;
 use sigchain::error::Refusal;
 use sigchain::event::Event;
 use sigchain::id::{EventId, SpanId, TraceId};
@@ -13,19 +14,43 @@ use sigchain::stamp::ValidTime;
 const JSON: &str = "application/json";
 
 /// The parts of an event, as text. Those that are not given are none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[command(next_help_heading = "The event")]
 pub(crate) struct Draft {
+    /// What happened: dotted lower-case words, tool.call
+    #[arg(long = "type", value_name = "TYPE")]
     pub(crate) event_type: Option<String>,
+    /// Who did it or met it
+    #[arg(long, value_name = "ACTOR")]
     pub(crate) actor: Option<String>,
+    /// The run or session that it belongs to
+    #[arg(long, value_name = "ID")]
     pub(crate) episode: Option<String>,
+    /// The event that caused it: an event id, or a reference of another ledger (sigchain1...)
+    #[arg(long, value_name = "EVENT")]
     pub(crate) cause: Option<String>,
+    /// Your own thread of work
+    #[arg(long, value_name = "ID")]
     pub(crate) correlation: Option<String>,
+    /// W3C trace (32 hex digits)
+    #[arg(long, value_name = "ID")]
     pub(crate) trace: Option<String>,
+    /// The span in that trace (16 hex digits)
+    #[arg(long, value_name = "ID")]
     pub(crate) span: Option<String>,
+    /// A UUID of version 7: the same event under the same id is recorded once, however often it is sent
+    #[arg(long, value_name = "ID")]
     pub(crate) event_id: Option<String>,
+    /// From when on it was true (2026-11-20T05:00:00Z)
+    #[arg(long, value_name = "TIME")]
     pub(crate) valid_from: Option<String>,
+    /// Until when it was true
+    #[arg(long, value_name = "TIME")]
     pub(crate) valid_to: Option<String>,
+    /// What the payload is; application/json unless you say otherwise
+    #[arg(long, value_name = "TYPE")]
     pub(crate) media_type: Option<String>,
+    #[arg(skip)]
     pub(crate) payload: Option<Vec<u8>>,
 }
 

@@ -4,13 +4,14 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use sigchain::chainfile::{Form, Writer};
+use sigchain::chainfile::Writer;
 use sigchain::checkpoint::Checkpoint;
 use sigchain::directory::Directory;
 use sigchain::verify::{Anchors, Report, Seen, Verifier};
 
+use crate::args::ExportOptions;
 use crate::held;
 use crate::input::{self, Places};
 use crate::ledger::{keys, tell, view};
@@ -21,29 +22,21 @@ use crate::trouble::Trouble;
 /// Exit code of a ledger with faults.
 const FAULTY: u8 = 1;
 
-/// What `export` was asked to do.
-#[derive(Debug)]
-pub(crate) struct Export {
-    pub(crate) ledger: PathBuf,
-    pub(crate) out: PathBuf,
-    pub(crate) form: Form,
-    pub(crate) sign: bool,
-}
-
-pub(crate) fn run(asked: &Export) -> Result<u8, Trouble> {
-    let directory = view(&asked.ledger)?;
+pub(crate) fn run(asked: &ExportOptions) -> Result<u8, Trouble> {
+    let directory = view(&asked.place.ledger)?;
     let key = asked.sign.then(|| keys::checkpoints(&directory)).transpose()?;
-    let failed = |error: io::Error| not_written(&asked.out, &error);
-    let file = NewFile::begin(&asked.out).map_err(failed)?;
-    let mut writer = Writer::new(file, asked.form, directory.chain_id()).map_err(failed)?;
+    let failed = |error: io::Error| not_written(&asked.output, &error);
+    let file = NewFile::begin(&asked.output).map_err(failed)?;
+    let mut writer = Writer::new(file, asked.form(), directory.chain_id()).map_err(failed)?;
     let mut broken = None;
-    let judged = judge(&asked.ledger, &directory, &mut |seen| match copy(&mut writer, seen) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => {
-            broken = Some(error);
-            ControlFlow::Break(())
-        }
-    })?;
+    let judged =
+        judge(&asked.place.ledger, &directory, &mut |seen| match copy(&mut writer, seen) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                broken = Some(error);
+                ControlFlow::Break(())
+            }
+        })?;
     if let Some(error) = broken {
         return Err(failed(error));
     }
@@ -55,7 +48,7 @@ pub(crate) fn run(asked: &Export) -> Result<u8, Trouble> {
     };
     file.and_then(NewFile::finish).map_err(failed)?;
     let of = format!("{} of {}", out::entries(entries), out::safe(&report.name));
-    tell(&format!("wrote {of} to \"{}\"", out::safe(&asked.out.to_string_lossy())));
+    tell(&format!("wrote {of} to \"{}\"", out::safe(&asked.output.to_string_lossy())));
     match &key {
         Some(key) => tell(&format!("its end is signed by checkpoint key {}", key.id())),
         None => tell(

@@ -9,26 +9,18 @@ use sigchain::disk;
 use sigchain::error::OpenError;
 use sigchain::key::PublicKey;
 use sigchain::keyfile::Keys;
-use sigchain::ledger::{Files, Genesis, Ledger, Options};
+use sigchain::ledger::{Genesis, Ledger, Options};
 use sigchain::limit;
 use sigchain::text;
 
+use crate::args::InitOptions;
 use crate::held;
 use crate::ledger::{close, keys, of_io, of_open, tell};
 use crate::out;
 use crate::trouble::Trouble;
 
-/// What `init` was asked to do.
-#[derive(Debug)]
-pub(crate) struct Init {
-    pub(crate) ledger: PathBuf,
-    pub(crate) name: String,
-    pub(crate) operators: Vec<PathBuf>,
-    pub(crate) files: Files,
-}
-
-pub(crate) fn run(asked: &Init) -> Result<u8, Trouble> {
-    let path = &asked.ledger;
+pub(crate) fn run(asked: &InitOptions) -> Result<u8, Trouble> {
+    let path = &asked.place.ledger;
     if !limit::is_chain_name(&asked.name) {
         let what = format!("\"{}\" is no name of a chain", asked.name);
         return Err(Trouble::usage(what, "1 to 64 of a-z 0-9 . / -, such as example.org/agents"));
@@ -52,7 +44,7 @@ pub(crate) fn run(asked: &Init) -> Result<u8, Trouble> {
     for operator in &operators {
         genesis = genesis.operator(operator);
     }
-    let options = Options::new().files(asked.files.clone());
+    let options = Options::new().files(asked.files.files());
     let ledger = match Ledger::create_at(path, genesis, options) {
         Ok(ledger) => ledger,
         Err(OpenError::Io(error)) if disk::code_of(&error) == "FS_EXISTS" => {

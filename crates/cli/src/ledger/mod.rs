@@ -24,11 +24,11 @@ use sigchain::text;
 
 use crate::trouble::{BUSY, REFUSED, Trouble, UNCERTAIN, UNREADABLE};
 
-pub(crate) use crate::ledger::append::{Append, run as append};
+pub(crate) use crate::ledger::append::run as append;
 pub(crate) use crate::ledger::draft::Draft;
-pub(crate) use crate::ledger::export::{Export, checkpoint, run as export};
+pub(crate) use crate::ledger::export::{checkpoint, run as export};
 pub(crate) use crate::ledger::forget::run as forget;
-pub(crate) use crate::ledger::init::{Init, run as init};
+pub(crate) use crate::ledger::init::run as init;
 pub(crate) use crate::ledger::status::run as status;
 pub(crate) use crate::ledger::stop::Stop;
 

@@ -11,6 +11,7 @@ use sigchain::frame::Written;
 use sigchain::store::{Frames, Store as _};
 use sigchain::text;
 
+use crate::args::StatusOptions;
 use crate::ledger::keys::{self, Enrolled};
 use crate::ledger::{of_io, view};
 use crate::out::{self, entries, grouped, plural, safe};
@@ -31,10 +32,11 @@ struct Status {
     segments: Vec<(u64, u64, u64)>,
 }
 
-pub(crate) fn run(path: &Path, json: bool) -> Result<u8, Trouble> {
+pub(crate) fn run(options: &StatusOptions) -> Result<u8, Trouble> {
+    let path = &options.place.ledger;
     let status = Status::read(path)?;
     let mut said = String::new();
-    if json {
+    if options.json {
         said = out::ascii(&status.json().to_string()) + "\n";
     } else {
         status.write(&mut said).map_err(|_| {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sigchain::digest::Digest;
 use sigchain::fork::{self, Comparison, ForkError, ForkProof};
 
-use crate::args::Options;
+use crate::args::VerifyOptions;
 use crate::input;
 use crate::newfile;
 use crate::out;
@@ -96,7 +96,7 @@ impl Compared {
 pub(super) fn compare(
     file: &Path,
     other: &Path,
-    options: &Options,
+    options: &VerifyOptions,
 ) -> Result<(Compared, Option<Trouble>), Trouble> {
     let failed = |error: &dyn fmt::Display| {
         Trouble::unreadable(

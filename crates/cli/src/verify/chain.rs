@@ -6,7 +6,7 @@ use sigchain::key::{KeyId, Role};
 use sigchain::reserved::Reserved;
 use sigchain::verify::{Report, Verdict, Verifier};
 
-use crate::args::Options;
+use crate::args::VerifyOptions;
 use crate::held::Held;
 use crate::input::{self, Input, Places};
 use crate::out;
@@ -27,12 +27,12 @@ pub(super) struct View<'v> {
     pub(super) places: &'v Places,
 }
 
-pub(super) fn run(options: &Options, held: &Held, input: Input) -> Result<u8, Trouble> {
+pub(super) fn run(options: &VerifyOptions, held: &Held, input: Input) -> Result<u8, Trouble> {
     if options.resume {
-        input::must_be_regular(&options.file, "--resume")?;
+        input::must_be_regular(&options.place.ledger, "--resume")?;
     }
     if let Some(other) = &options.against {
-        input::must_be_regular(&options.file, "--against")?;
+        input::must_be_regular(&options.place.ledger, "--against")?;
         input::must_be_regular(other, "--against")?;
     }
     let name = input.name().to_owned();
@@ -41,14 +41,15 @@ pub(super) fn run(options: &Options, held: &Held, input: Input) -> Result<u8, Tr
     let report = judge(options, held, input)?;
     let is_readable = report.verdict() != Verdict::Unreadable;
     let (compared, trouble) = match &options.against {
-        Some(other) if is_readable => match against::compare(&options.file, other, options) {
+        Some(other) if is_readable => match against::compare(&options.place.ledger, other, options)
+        {
             Ok((compared, trouble)) => (Some(compared), trouble),
             Err(trouble) => (None, Some(trouble)),
         },
         _ => (None, None),
     };
     let is_self_asserted =
-        options.allow_self_asserted && held.anchors().is_empty() && report.gaps.are_proven();
+        options.held.allow_self_asserted && held.anchors().is_empty() && report.gaps.are_proven();
     let judged = verify::exit_code(report.verdict(), is_self_asserted);
     let exit = match &compared {
         Some(compared) if compared.is_split() => FAULTY,
@@ -71,13 +72,13 @@ pub(super) fn run(options: &Options, held: &Held, input: Input) -> Result<u8, Tr
     Ok(verify::worse(exit, trouble.as_ref()))
 }
 
-fn judge(options: &Options, held: &Held, input: Input) -> Result<Report, Trouble> {
+fn judge(options: &VerifyOptions, held: &Held, input: Input) -> Result<Report, Trouble> {
     let name = input.name().to_owned();
     let verifier = Verifier::new().anchored(held.anchors());
-    let verifier = verifier.threads(options.threads).unique(options.unique);
+    let verifier = verifier.threads(options.threads.unwrap_or(0)).unique(options.unique);
     let verifier = verifier.open_ended(input.places().is_ledger());
     let report = if options.resume {
-        verifier.run_resuming(input::open_again(&options.file)?)
+        verifier.run_resuming(input::open_again(&options.place.ledger)?)
     } else {
         verifier.run(input.into_reader())
     };

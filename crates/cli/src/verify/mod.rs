@@ -10,7 +10,7 @@ use std::fmt;
 
 use sigchain::verify::Verdict;
 
-use crate::args::Options;
+use crate::args::VerifyOptions;
 use crate::held::Held;
 use crate::input::{Input, Kind};
 use crate::out;
@@ -19,9 +19,9 @@ use crate::trouble::{self, Trouble};
 /// Exit code of a file with faults, or a fork.
 const FAULTY: u8 = 1;
 
-pub(crate) fn run(options: &Options) -> Result<u8, Trouble> {
-    let held = Held::load(options)?;
-    let input = Input::open(&options.file)?;
+pub(crate) fn run(options: &VerifyOptions) -> Result<u8, Trouble> {
+    let held = Held::load(&options.held)?;
+    let input = Input::open(&options.place.ledger)?;
     match input.kind() {
         Kind::Chain => {
             let is_ledger = input.places().is_ledger();
@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Options) -> Result<u8, Trouble> {
             drop(input);
             // Its end is looked for anew: somebody who writes may have anchored what was not there yet when it was opened, and that
             // must not look like an end that was cut.
-            let exit = chain::run(options, &held, Input::open(&options.file)?)?;
+            let exit = chain::run(options, &held, Input::open(&options.place.ledger)?)?;
             Ok(worse(exit, unread.as_ref()))
         }
         kind => {

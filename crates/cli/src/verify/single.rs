@@ -18,7 +18,7 @@ use sigchain::verify::{Anchor, Payloads, Verdict};
 
 use serde_json::Value;
 
-use crate::args::Options;
+use crate::args::VerifyOptions;
 use crate::held::Held;
 use crate::input::{Input, Places};
 use crate::json::render;
@@ -39,7 +39,7 @@ struct Finding<'f> {
 }
 
 pub(super) fn run(
-    options: &Options,
+    options: &VerifyOptions,
     held: &Held,
     input: Input,
     is_proof: bool,
@@ -181,8 +181,8 @@ impl<'f> Finding<'f> {
         }
     }
 
-    fn answer(&self, options: &Options) -> Result<u8, Trouble> {
-        let is_self_asserted = options.allow_self_asserted
+    fn answer(&self, options: &VerifyOptions) -> Result<u8, Trouble> {
+        let is_self_asserted = options.held.allow_self_asserted
             && self.anchors.is_empty()
             && (!self.is_proof || self.entry.is_some());
         let exit = verify::exit_code(self.verdict(), is_self_asserted);

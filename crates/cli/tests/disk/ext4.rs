@@ -3,8 +3,10 @@
 //! anybody looks.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -99,11 +101,18 @@ impl Disk {
         self.mount();
     }
 
-    /// The power goes: nothing more is written, not even the journal.
-    fn cut(&self) {
+    /// What makes the power go when it reads a byte: nothing more is written, not even the journal.
+    fn switch(&self) -> Child {
         let script = "import fcntl,os,struct,sys\n\
-                      fcntl.ioctl(os.open(sys.argv[1],os.O_RDONLY),0x8004587d,struct.pack('I',2))";
-        must("python3", &["-c", script, &shown(&self.mnt())]);
+                      fd=os.open(sys.argv[1],os.O_RDONLY)\n\
+                      print(flush=True)\n\
+                      sys.stdin.read(1)\n\
+                      fcntl.ioctl(fd,0x8004587d,struct.pack('I',2))";
+        let mut command = Command::new("python3");
+        command.args(["-c", script, &shown(&self.mnt())]);
+        let mut switch = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        switch.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        switch
     }
 
     /// A ledger on it; keys and anchors too, or on a disk of their own.
@@ -194,7 +203,7 @@ fn random_power_cuts_lose_nothing() {
         let mut book = Book::default();
         // The same disk, again and again.
         for _ in 0..runs(2, 8) {
-            let after = Duration::from_micros(random.below(40_000));
+            let after = Duration::from_micros(random.below(60_000));
             let found = cut(&mut disk, &place, &mut book, after);
             campaign.note(&format!("disk {number}, after {after:?}"), found);
         }
@@ -204,10 +213,14 @@ fn random_power_cuts_lose_nothing() {
 
 fn cut(disk: &mut Disk, place: &Place, book: &mut Book, after: Duration) -> Result<(), String> {
     let mut session = Session::begin(place, &[], &[]).map_err(|error| error.to_string())?;
+    let mut switch = disk.switch();
+    let over = session.over();
     let found = thread::scope(|scope| {
         let power = scope.spawn(|| {
             thread::sleep(after);
-            disk.cut();
+            over.store(true, Ordering::SeqCst);
+            switch.stdin.take().unwrap().write_all(b"!").unwrap();
+            assert!(switch.wait().unwrap().success(), "the power cannot be cut");
         });
         let mut lines = 1;
         let mut found = Ok(());

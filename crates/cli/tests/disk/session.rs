@@ -3,6 +3,8 @@
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -30,6 +32,7 @@ pub(super) struct Session {
     sent: Vec<String>,
     done: Sender<()>,
     watch: thread::JoinHandle<bool>,
+    over: Arc<AtomicBool>,
 }
 
 /// What runs the program: nothing, or strace and the like, with its arguments.
@@ -58,7 +61,8 @@ impl Session {
         });
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
-        Ok(Self { child, input, output, said, sent: Vec::new(), done, watch })
+        let over = Arc::default();
+        Ok(Self { child, input, output, said, sent: Vec::new(), done, watch, over })
     }
 
     /// Sends so many lines, `bytes` of payload each. Says whether they were taken.
@@ -90,9 +94,18 @@ impl Session {
         if self.output.read_line(&mut line).is_err() || !line.ends_with('\n') {
             return Ok(None);
         }
+        if self.over.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
         let outcome = serde_json::from_str(&line).map_err(|error| format!("{error}: {line}"))?;
         book.hear(&outcome)?;
         Ok(Some(outcome))
+    }
+
+    /// Set, it hears nothing more: when the power goes the process goes too, and so does whoever would read what it says. On a disk
+    /// that was only shut down it runs on for a while, and what it is told of its syncs then is not what a disk tells.
+    pub(super) fn over(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.over)
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -109,7 +122,9 @@ impl Session {
             return Err("it hung, and was killed".to_owned());
         }
         let said = self.said.join().unwrap_or_default();
-        let ended = Ended { exit: status.code(), said };
+        // Whatever it comes to when it is over is as if it had been killed.
+        let exit = status.code().filter(|_| !self.over.load(Ordering::SeqCst));
+        let ended = Ended { exit, said };
         book.end(&ended, &self.sent)?;
         Ok(ended)
     }

@@ -57,7 +57,7 @@ fn init_overwrites_nothing_and_leaves_no_keys_behind() {
     }
     place.expect(&["init", "no/where", "--name", "x"], 4, &["FS_MISSING"]);
     place.expect(&["init", "new", "--name", "No Name"], 2, &["no name of a chain"]);
-    place.expect(&["init", "new"], 2, &["--name NAME"]);
+    place.expect(&["init", "new"], 2, &["--name <NAME>"]);
     place.expect(&["init", "--name", "x"], 2, &["SIGCHAIN_LEDGER"]);
     place.expect(&["init", "new", "--name", "x", "--operator", "nope"], 4, &["nope"]);
     let id = "00112233445566778899aabbccddeeff";

@@ -1,0 +1,55 @@
+//! Words of the command line as what they mean. Each says what it expected instead.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use sigchain::digest::Digest;
+use sigchain::point::Point;
+
+/// A word that does not mean what it should.
+#[derive(Debug)]
+pub(super) struct Unfit {
+    pub(super) what: String,
+    pub(super) expected: String,
+}
+
+impl Unfit {
+    pub(super) fn new(found: &str, wanted: &str, expected: &str) -> Self {
+        Self { what: format!("\"{found}\" is no {wanted}"), expected: expected.to_owned() }
+    }
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: expected {}", self.what, self.expected)
+    }
+}
+
+impl Error for Unfit {}
+
+pub(super) fn chain_id(text: &str) -> Result<Digest, Unfit> {
+    let expected = "64 hexadecimal digits, or 43 characters of base64url";
+    Digest::parse(text).ok_or_else(|| Unfit::new(text, "chain id", expected))
+}
+
+pub(super) fn point(text: &str) -> Result<Point, Unfit> {
+    Point::parse(text).map_err(|error| Unfit::new(&error.found, "point", error.expected))
+}
+
+pub(super) fn seconds(text: &str) -> Result<Duration, Unfit> {
+    let parsed = text.parse().ok().filter(|seconds| *seconds <= 86_400);
+    let unfit = || Unfit::new(text, "time to wait", "whole seconds, at most 86400");
+    parsed.map(Duration::from_secs).ok_or_else(unfit)
+}
+
+pub(super) fn bytes(text: &str) -> Result<u64, Unfit> {
+    let expected = "a whole number above 0, such as 1048576";
+    let unfit = || Unfit::new(text, "number of bytes", expected);
+    text.parse().ok().filter(|bytes| *bytes > 0).ok_or_else(unfit)
+}
+
+pub(super) fn threads(text: &str) -> Result<usize, Unfit> {
+    let unfit = || Unfit::new(text, "number of threads", "a number from 1 to 1024");
+    text.parse().ok().filter(|threads| (1..=1024).contains(threads)).ok_or_else(unfit)
+}

@@ -1,0 +1,100 @@
+//! Arguments of `verify`, and of what else takes something that was held before.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+use sigchain::digest::Digest;
+
+use crate::args::{Place, is_stdin, parse};
+use crate::trouble::Trouble;
+
+/// What the user held before.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "What you held before")]
+pub(crate) struct HeldOptions {
+    /// A key id (32 hex digits or 22 of base64url), a public key file (PEM) or a vkey (NAME+HEX+BASE64); may be given
+    /// several times. A proof or a checkpoint by itself needs the PEM or the vkey
+    #[arg(long = "key", value_name = "KEY")]
+    pub(crate) keys: Vec<OsString>,
+    /// A checkpoint that was kept elsewhere; may be given several times
+    #[arg(long = "checkpoint", value_name = "NOTE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) checkpoints: Vec<PathBuf>,
+    /// The digest of entry 0 (64 hex digits or 43 of base64url)
+    #[arg(long, value_name = "ID", value_parser = parse::chain_id)]
+    pub(crate) chain_id: Option<Digest>,
+    /// Exit 0 if there is no fault and you gave nothing to tie the file to
+    #[arg(long)]
+    pub(crate) allow_self_asserted: bool,
+}
+
+/// Is this what was signed, whole and in order?
+///
+/// LEDGER is a directory, a chain file (.sigchain), JSON lines (.jsonl), a proof (.tlog-proof) or a checkpoint; - is
+/// standard input. A ledger is judged up to what is durable when it begins, whoever writes meanwhile.
+#[derive(Args, Debug)]
+#[command(after_help = VERIFY)]
+pub(crate) struct VerifyOptions {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[command(flatten)]
+    pub(crate) held: HeldOptions,
+    /// Another file of the same chain: are there two signed entries with one sequence?
+    #[arg(long, value_name = "OTHER", value_hint = clap::ValueHint::AnyPath)]
+    pub(crate) against: Option<PathBuf>,
+    /// Write the proof of a fork to OUT, which must not exist
+    #[arg(long, value_name = "OUT", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) fork_proof: Option<PathBuf>,
+    /// Take the signatures below your largest checkpoint on its word; the output says how many
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Compare all event ids: no two entries may have the same. Takes about 35 bytes of memory for each entry; without it
+    /// memory does not grow, and only approvals are compared
+    #[arg(long)]
+    pub(crate) unique: bool,
+    /// As many as there are cores unless you say otherwise
+    #[arg(long, value_name = "N", value_parser = parse::threads, allow_negative_numbers = true)]
+    pub(crate) threads: Option<usize>,
+    /// One JSON object (spec/sigchain-report.schema.json) instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const VERIFY: &str = "\
+Exit codes:
+  0  intact, and tied to something that you held
+  1  faulty, or a fork
+  2  the call makes no sense
+  3  no fault, but you gave no anchor, or one is missing from the file, its gaps are not proven,
+     or --against found a difference from which no fork can be proved
+  4  unreadable: the file, a checkpoint, a key, or what this machine has anchored of a ledger";
+
+impl VerifyOptions {
+    /// What cannot be asked for together.
+    pub(super) fn check(&self) -> Result<(), Trouble> {
+        let from_stdin = is_stdin(&self.place.ledger);
+        if self.resume && self.held.checkpoints.is_empty() {
+            let what = "--resume without --checkpoint";
+            return Err(Trouble::usage(what, "a checkpoint on whose word signatures are taken"));
+        }
+        if self.resume && from_stdin {
+            let expected = "a file, which can be read again if something does not fit";
+            return Err(Trouble::usage("--resume with standard input", expected));
+        }
+        let other_from_stdin = self.against.as_deref().is_some_and(is_stdin);
+        if other_from_stdin || (self.against.is_some() && from_stdin) {
+            let expected = "two files, since both are read more than once";
+            return Err(Trouble::usage("--against with standard input", expected));
+        }
+        let Some(out) = &self.fork_proof else { return Ok(()) };
+        if self.against.is_none() {
+            return Err(Trouble::usage("--fork-proof without --against", "--against OTHER"));
+        }
+        if out.symlink_metadata().is_ok() {
+            let what = format!("\"{}\" exists already", out.display());
+            let expected = "a name for the proof that is not taken: nothing is overwritten";
+            return Err(Trouble::usage(what, expected));
+        }
+        Ok(())
+    }
+}
