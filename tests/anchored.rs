@@ -273,7 +273,7 @@ fn a_strict_ledger_without_a_checkpoint_key_takes_no_events() {
 }
 
 /// A sink that hangs or panics costs its time, and the thread that anchors is not lost with it.
-#[test]
+#[test] // [F-anchor-3]
 fn a_sink_that_hangs_or_panics_refuses_events_in_its_time() {
     for does in [Does::Hang, Does::Panic] {
         let sink = Sink::default();
@@ -294,7 +294,7 @@ fn a_sink_that_hangs_or_panics_refuses_events_in_its_time() {
 
 /// Of a claim whose answer was an error nobody knows whether it is held: the same is claimed again until that is known, and this writer
 /// does not take it for another's.
-#[test]
+#[test] // [F-anchor-2]
 fn a_writer_does_not_fence_itself() {
     use Does::{Fail, FailClaimed, Well};
     for script in [
@@ -356,7 +356,7 @@ fn one_sink_that_is_down_keeps_nothing_else_back() {
 }
 
 /// A sink that was down when an older copy was opened shows it when it is back.
-#[test]
+#[test] // [F-anchor-1]
 fn a_sink_that_comes_back_fences_a_copy() {
     let (remote, local) = (Sink::default(), Sink::default());
     let path = fresh("back");
@@ -391,7 +391,7 @@ fn a_sink_that_comes_back_fences_a_copy() {
 }
 
 /// That a sink can be read and not be written to is no reason not to go on: what may be exposed is bounded.
-#[test]
+#[test] // [F-anchor-4]
 fn a_ledger_is_made_and_opened_though_nothing_can_be_claimed() {
     let sink = Sink::new([Does::Fail]);
     sink.held(|held| held.forgets = true);
@@ -423,7 +423,7 @@ fn a_ledger_is_made_and_opened_though_nothing_can_be_claimed() {
 }
 
 /// The only checkpoint key is revoked, or its file is lost: the ledger opens, and another key can be brought in.
-#[test]
+#[test] // [F-anchor-5]
 fn a_ledger_without_its_checkpoint_key_opens() {
     let sink = Sink::default();
     let sinks = || options(files(&[&sink]));
@@ -645,7 +645,7 @@ fn epochs(ledger: &Ledger) -> Vec<u64> {
 }
 
 /// The count of writers goes on though a power cut takes the record back to what it was when it was last synced, or all of it.
-#[test]
+#[test] // [F-epoch-2]
 fn no_count_of_writers_is_given_twice() {
     let path = fresh("epochs");
     let ledger = Ledger::create_at(&path, genesis(), unanchored()).unwrap();

@@ -77,6 +77,7 @@ fn what_is_appended_is_there_after_closing_and_opening() {
     assert_eq!(ledger.find(&id).unwrap().unwrap().sequence, 7);
 }
 
+/// [F-epoch-1]
 #[test]
 fn one_that_was_left_open_goes_on_with_an_epoch() {
     let path = fresh("left");
@@ -164,6 +165,7 @@ fn types(ledger: &Ledger, from: u64) -> Vec<String> {
 }
 
 /// What was signed and torn is listed with the first event, however often the ledger was opened before that, and only once.
+/// [F-open-3]
 #[test]
 fn what_was_torn_is_listed_once() {
     let whole = left_open("unlisted");
@@ -217,6 +219,7 @@ fn damage_in_what_a_later_segment_counts_stops() {
 }
 
 /// What follows the last frame is a torn tail if nothing in it was durable: zeros and garbage as file systems leave them.
+/// [F-segment-4]
 #[test]
 fn zeros_and_garbage_behind_the_end_are_left_where_they_are() {
     let whole = left_open("tail");
@@ -241,6 +244,7 @@ fn zeros_and_garbage_behind_the_end_are_left_where_they_are() {
 }
 
 /// Damage before the end of what is durable is never taken for a torn tail, with or without the record.
+/// [F-open-2]
 #[test]
 fn a_turned_bit_in_what_is_durable_stops() {
     let whole = left_open("turned");
@@ -264,6 +268,7 @@ fn a_turned_bit_in_what_is_durable_stops() {
 }
 
 /// Two writers at once there cannot be; the second may wait for the first.
+/// [F-open-1]
 #[test]
 fn a_second_writer_waits_or_is_refused() {
     let path = fresh("second");
@@ -358,6 +363,7 @@ fn a_directory_that_was_set_back_is_refused() {
 }
 
 /// Two copies of a ledger, each with the keys: the anchor gives each number once, so one of them stops.
+/// [F-fence-1]
 #[test]
 fn of_two_copies_one_is_fenced() {
     for fence in [Fence::Sync, Fence::Interval { entries: 2, time: Duration::from_millis(20) }] {
@@ -397,6 +403,7 @@ fn of_two_copies_one_is_fenced() {
 }
 
 /// Where a chain was that is gone, none is begun unasked.
+/// [F-anchor-6]
 #[test]
 fn a_lost_chain_is_named_where_another_would_begin() {
     let (path, home) = (fresh("lost"), fresh("lost-home"));

@@ -103,7 +103,7 @@ fn len(path: &Path) -> u64 {
 }
 
 /// A seal is a group by itself: what stands before it was durable, whatever becomes of the record.
-#[test]
+#[test] // [F-mark-1]
 fn damage_before_a_marked_seal_is_no_torn_tail() {
     let path = fresh("sealed");
     let ledger = Ledger::create_at(&path, genesis(), options(ONE)).unwrap();
@@ -169,7 +169,7 @@ fn what_a_segment_was_begun_with_is_durable() {
 }
 
 /// What says that a chain was here is not taken for what a creation left.
-#[test]
+#[test] // [F-create-1]
 fn creating_removes_no_evidence() {
     let path = fresh("evidence");
     let create = || Ledger::create_at(&path, genesis(), options(ONE));
@@ -272,7 +272,7 @@ fn a_close_that_fails_lets_go_and_stays_failed() {
 }
 
 /// Segments are numbered from 0: a ledger without its first one is no other ledger, and no whole one.
-#[test]
+#[test] // [F-segment-2]
 fn a_first_segment_that_is_missing_is_missed() {
     let path = fresh("missing");
     let ledger = Ledger::create_at(&path, genesis(), options(1000)).unwrap();
@@ -287,7 +287,7 @@ fn a_first_segment_that_is_missing_is_missed() {
 }
 
 /// What a newer sigchain has recorded is not written over by one that cannot read it.
-#[test]
+#[test] // [F-record-1]
 fn a_record_of_another_format_is_refused() {
     let path = fresh("newer");
     let ledger = Ledger::create_at(&path, genesis(), options(ONE)).unwrap();
@@ -662,7 +662,7 @@ fn no_seal_is_written_where_no_segment_can_follow() {
 }
 
 /// With nobody to seal it a segment ends nevertheless before it is too long to be read.
-#[test]
+#[test] // [F-segment-3]
 fn a_segment_that_nobody_seals_ends_at_its_limit() {
     let path = fresh("limit");
     let limits = Limits { bytes: ONE, most: 2000, ..Limits::default() };

@@ -64,6 +64,29 @@ fn trace(n: usize) -> TraceId {
     TraceId::from_bytes([u8::try_from(n + 1).unwrap(); 16]).unwrap()
 }
 
+/// Microseconds from one on and before another, or without one of the two; a few, so that many meet.
+fn span(random: &mut Random) -> (Option<ValidTime>, Option<ValidTime>) {
+    let micros = |at: usize| ValidTime::from_micros(i64::try_from(at).unwrap());
+    let from = random.below(9);
+    let to = from + 1 + random.below(3);
+    match random.below(3) {
+        0 => (micros(from), None),
+        1 => (None, micros(to)),
+        _ => (micros(from), micros(to)),
+    }
+}
+
+/// Whether a microsecond is within both: none of theirs is before 0 or beyond 12.
+fn meet(
+    (from, to): (Option<ValidTime>, Option<ValidTime>),
+    (valid_from, valid_to): (Option<ValidTime>, Option<ValidTime>),
+) -> bool {
+    let begun = |time: Option<ValidTime>, at: i64| time.is_none_or(|time| time.micros() <= at);
+    let over = |time: Option<ValidTime>, at: i64| time.is_some_and(|time| time.micros() <= at);
+    (-1..14)
+        .any(|at| begun(from, at) && !over(to, at) && begun(valid_from, at) && !over(valid_to, at))
+}
+
 fn anything(random: &mut Random) -> Event {
     let mut event =
         Event::new(["agent:a", "agent:b", "a"][random.below(3)], TYPES[random.below(5)]).unwrap();
@@ -75,6 +98,10 @@ fn anything(random: &mut Random) -> Event {
     }
     if random.below(3) == 0 {
         event = event.trace(trace(random.below(2)), None);
+    }
+    if random.below(2) == 0 {
+        let (from, to) = span(random);
+        event = event.valid(from, to).unwrap();
     }
     let bytes = vec![b'x'; random.below(200)];
     event.payload(Payload::new("application/octet-stream", bytes).unwrap())
@@ -168,6 +195,14 @@ impl Asked {
             filter = filter.trace(trace(0));
             asked.holds.push(Box::new(|fields| fields.trace_id == Some(trace(0))));
         }
+        if random.below(4) == 0 {
+            let asks = span(random);
+            filter = filter.valid(asks.0, asks.1);
+            asked.holds.push(Box::new(move |fields| {
+                let says = (fields.valid_from, fields.valid_to);
+                says != (None, None) && meet(asks, says)
+            }));
+        }
         asked.filter = filter;
         asked
     }
@@ -255,7 +290,7 @@ fn what_is_damaged_is_an_error_and_ends_it() {
     let (path, ledger, all) = filled("damaged", 60);
     ledger.close(SOON).unwrap();
     drop(ledger);
-    let file = path.join("segment-0000000002");
+    let file = path.join("segment-0000000001");
     let mut bytes = fs::read(&file).unwrap();
     let at = bytes.len() / 2;
     bytes[at] ^= 1;
@@ -263,7 +298,7 @@ fn what_is_damaged_is_an_error_and_ends_it() {
     let view = view(&path);
     let mut found = Filter::new().event_type("nothing").unwrap().select(&view).unwrap();
     let error = found.next().unwrap().unwrap_err();
-    assert!(error.to_string().contains("segment 2, byte"), "{error}");
+    assert!(error.to_string().contains("segment 1, byte"), "{error}");
     assert!(found.next().is_none());
     // What is asked for only elsewhere does not meet it.
     let filter = Filter::new().since(Point::Back(3));

@@ -19,7 +19,7 @@ use crate::entry::Fields;
 use crate::id::{EventId, TraceId};
 use crate::limit::{self, EVENT_TYPE_MAX, FieldError};
 use crate::point::Point;
-use crate::stamp::Stamp;
+use crate::stamp::{Stamp, ValidTime};
 use crate::store::Store;
 
 pub use crate::select::file::InFile;
@@ -37,6 +37,8 @@ pub struct Filter {
     episode: Option<String>,
     correlation: Option<String>,
     trace: Option<TraceId>,
+    valid_from: Option<ValidTime>,
+    valid_to: Option<ValidTime>,
 }
 
 impl Filter {
@@ -104,6 +106,26 @@ impl Filter {
         Self { trace: Some(id), ..self }
     }
 
+    /// Of what was true at some time from `from` on and before `to`, as the entry itself says: one that says nothing of it is not
+    /// wanted.
+    #[must_use]
+    pub fn valid(self, from: Option<ValidTime>, to: Option<ValidTime>) -> Self {
+        Self { valid_from: from, valid_to: to, ..self }
+    }
+
+    /// Whether it asks when something was true, and that was not then.
+    fn is_outside(&self, fields: &Fields<'_>) -> bool {
+        if self.valid_from.is_none() && self.valid_to.is_none() {
+            return false;
+        }
+        let is_silent = fields.valid_from.is_none() && fields.valid_to.is_none();
+        let ends_before =
+            self.valid_from.zip(fields.valid_to).is_some_and(|(from, end)| end <= from);
+        let begins_after =
+            self.valid_to.zip(fields.valid_from).is_some_and(|(to, begin)| begin >= to);
+        is_silent || ends_before || begins_after
+    }
+
     /// Whether an entry with these fields is wanted, wherever it stands: points are for [`Filter::passage`].
     pub fn matches(&self, fields: &Fields<'_>) -> bool {
         let is = |wanted: &Option<String>, found: Option<&str>| {
@@ -114,6 +136,7 @@ impl Filter {
             && is(&self.episode, fields.episode_id.as_deref())
             && is(&self.correlation, fields.correlation_id.as_deref())
             && self.trace.is_none_or(|trace| fields.trace_id == Some(trace))
+            && !self.is_outside(fields)
     }
 
     /// Its points, for whoever meets all entries in order. Points that count from the head have to be settled before: nobody knows

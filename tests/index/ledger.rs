@@ -105,6 +105,7 @@ fn indexes(path: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// [F-index-1]
 #[test]
 fn any_byte_of_an_index_may_be_altered() {
     let (path, ids) = ledger("bytes");

@@ -93,6 +93,7 @@ fn takes_over(way: &Way, random: &mut Random) -> String {
     told
 }
 
+/// [F-record-2]
 #[test]
 fn a_paused_writer_finds_that_another_took_over() {
     let mut random = Random::new(41);

@@ -199,6 +199,7 @@ fn says(process: &mut Process, root: &Path, place: &str) -> String {
     opened
 }
 
+/// [F-place-2]
 #[test]
 fn what_is_not_the_ledgers_own_is_refused_or_harmless() {
     let dir = own_dir();
@@ -260,6 +261,7 @@ fn what_is_not_the_ledgers_own_is_refused_or_harmless() {
 }
 
 /// 0600 and 0700 whatever the umask, of all that a ledger makes.
+/// [F-place-1]
 #[test]
 fn modes_do_not_depend_on_the_umask() {
     for umask in ["000", "022", "077", "777"] {

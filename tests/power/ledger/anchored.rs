@@ -30,6 +30,7 @@ fn cut(sim: &Sim, seed: u64, events: usize) -> (u64, u64) {
     (known, Directory::view(left.root()).unwrap().entries())
 }
 
+/// [F-record-1]
 #[test]
 fn readers_find_what_is_anchored_after_a_power_cut() {
     for events in 0..12 {

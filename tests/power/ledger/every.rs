@@ -66,6 +66,7 @@ fn descend(sims: &[Sim], known: &Known, cuts: usize, random: &mut Random) -> usi
 }
 
 #[expect(clippy::print_stderr, reason = "figures, for those who ask with --nocapture")]
+/// [F-open-4]
 #[test]
 fn short_workloads_survive_a_crash_at_every_operation() {
     let mut random = Random::new(1);

@@ -85,6 +85,7 @@ fn is_left_well(sim: &Sim, known: &Known, random: &mut Random) {
     }
 }
 
+/// [F-write-2]
 #[test]
 fn any_call_may_fail_in_any_way() {
     let mut random = Random::new(1);
@@ -131,6 +132,7 @@ fn the_disk_may_be_full_at_any_size() {
 
 /// As soon as there is room again the same process goes on, with the ledger opened again: what did not fit filled the disk, so that
 /// there was no room either to say that it does not count.
+/// [F-full-1]
 #[test]
 fn after_a_full_disk_the_same_process_goes_on() {
     let mut random = Random::new(3);

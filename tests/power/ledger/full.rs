@@ -132,6 +132,7 @@ fn starve(
 }
 
 /// However little is left, and however much is asked for.
+/// [F-full-2]
 #[test]
 fn a_full_disk_is_on_record() {
     let mut random = Random::new(4);

@@ -15,6 +15,7 @@ fn run(name: &str, explore: &Explore<'_>) -> Result<Explored, Failure> {
     Ok(explored)
 }
 
+/// [F-write-1]
 #[test]
 fn the_ledger_survives_every_power_cut() {
     let states = rounds(10_000, 500_000);

@@ -45,6 +45,7 @@ fn noticed(
 }
 
 #[expect(clippy::print_stderr, reason = "figures, for those who ask with --nocapture")]
+/// [F-segment-1]
 #[test]
 fn every_sync_that_is_left_out_is_noticed() {
     for seed in 0..20 {

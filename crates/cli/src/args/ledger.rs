@@ -20,7 +20,14 @@ use crate::trouble::Trouble;
 #[command(next_help_heading = "The ledger's files")]
 pub(crate) struct OfFiles {
     /// Wait for another writer to let go; without it that is exit code 7 at once
-    #[arg(long, value_name = "SECONDS", default_value = "0", hide_default_value = true, value_parser = parse::seconds, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "0",
+        hide_default_value = true,
+        value_parser = parse::seconds,
+        allow_negative_numbers = true
+    )]
     wait: Duration,
     /// Put up with a file system in memory: a restart takes the chain with it
     #[arg(long)]

@@ -5,7 +5,9 @@ use std::fmt;
 use std::time::Duration;
 
 use sigchain::digest::Digest;
+use sigchain::id::TraceId;
 use sigchain::point::Point;
+use sigchain::stamp::ValidTime;
 
 /// A word that does not mean what it should.
 #[derive(Debug)]
@@ -52,4 +54,16 @@ pub(super) fn bytes(text: &str) -> Result<u64, Unfit> {
 pub(super) fn threads(text: &str) -> Result<usize, Unfit> {
     let unfit = || Unfit::new(text, "number of threads", "a number from 1 to 1024");
     text.parse().ok().filter(|threads| (1..=1024).contains(threads)).ok_or_else(unfit)
+}
+
+pub(super) fn trace(text: &str) -> Result<TraceId, Unfit> {
+    let unfit = || Unfit::new(text, "trace", "32 lower-case hexadecimal digits");
+    TraceId::parse(text).ok_or_else(unfit)
+}
+
+pub(super) fn time(text: &str) -> Result<ValidTime, Unfit> {
+    match Point::parse(text) {
+        Ok(Point::Time(time)) => Ok(time),
+        _ => Err(Unfit::new(text, "time", "a time such as 2026-11-20T05:00:00Z, with any offset")),
+    }
 }

@@ -5,6 +5,7 @@ use sigchain::id::TraceId;
 use sigchain::limit::FieldError;
 use sigchain::point::Point;
 use sigchain::select::Filter;
+use sigchain::stamp::ValidTime;
 
 use crate::args::parse;
 use crate::trouble::Trouble;
@@ -22,18 +23,24 @@ pub(crate) struct Selection {
     /// Only of this type; with * for any part of it, as in 'llm.*'. Given several times: of any of these
     #[arg(long = "type", value_name = "TYPE")]
     types: Vec<String>,
-    /// Only by this actor; may be given several times, as all of these
-    #[arg(long = "actor", value_name = "ACTOR")]
-    actors: Vec<String>,
+    /// Only by this actor
+    #[arg(long, value_name = "ACTOR")]
+    actor: Option<String>,
     /// Only of this run or session
-    #[arg(long = "episode", value_name = "ID")]
-    episodes: Vec<String>,
+    #[arg(long, value_name = "ID")]
+    episode: Option<String>,
     /// Only of this thread of work
-    #[arg(long = "correlation", value_name = "ID")]
-    correlations: Vec<String>,
+    #[arg(long, value_name = "ID")]
+    correlation: Option<String>,
     /// Only of this W3C trace (32 hex digits)
-    #[arg(long = "trace", value_name = "ID")]
-    traces: Vec<String>,
+    #[arg(long, value_name = "ID", value_parser = parse::trace)]
+    trace: Option<TraceId>,
+    /// Only what says that it was true at this time or later (2026-11-20T05:00:00Z)
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
+    valid_from: Option<ValidTime>,
+    /// Only what says that it was true before this time
+    #[arg(long, value_name = "TIME", value_parser = parse::time)]
+    valid_to: Option<ValidTime>,
 }
 
 impl Selection {
@@ -50,20 +57,18 @@ impl Selection {
         for pattern in &self.types {
             filter = filter.event_type(pattern)?;
         }
-        for actor in &self.actors {
+        if let Some(actor) = &self.actor {
             filter = filter.actor(actor)?;
         }
-        for id in &self.episodes {
+        if let Some(id) = &self.episode {
             filter = filter.episode(id)?;
         }
-        for id in &self.correlations {
+        if let Some(id) = &self.correlation {
             filter = filter.correlation(id)?;
         }
-        for id in &self.traces {
-            let expected = "32 lower-case hexadecimal digits";
-            let trace = TraceId::parse(id).ok_or_else(|| FieldError::new("trace", expected, id))?;
+        if let Some(trace) = self.trace {
             filter = filter.trace(trace);
         }
-        Ok(filter)
+        Ok(filter.valid(self.valid_from, self.valid_to))
     }
 }

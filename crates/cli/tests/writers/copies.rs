@@ -96,7 +96,7 @@ fn on_another_machine_a_copy_goes_on() {
     let says = ["forked", "have sequence 2"];
     place.expect(&["verify", "led", "--against", "copy"], 1, &says);
     let spec = concat!(env!("CARGO_MANIFEST_DIR"), "/../../spec/files.md");
-    assert!(fs::read_to_string(spec).unwrap().contains("[F-anchor-2]"), "the limit is documented");
+    assert!(fs::read_to_string(spec).unwrap().contains("[F-fence-2]"), "the limit is documented");
 }
 
 #[test]
