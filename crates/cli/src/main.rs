@@ -8,6 +8,7 @@ mod history;
 mod input;
 mod json;
 mod ledger;
+mod look;
 mod newfile;
 mod out;
 mod trouble;
@@ -41,7 +42,10 @@ fn allow_files() {
 
 fn run() -> Result<u8, Trouble> {
     let command = match args::parse(env::args_os())? {
-        Asked::Command(command) => command,
+        Asked::Command(command, options) => {
+            look::decide(options);
+            command
+        }
         Asked::Text(text) => return out::print(&text).map(|()| 0),
     };
     match command {

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 
 use sigchain::text;
 
+use crate::look::Page;
 use crate::trouble::Trouble;
 
 /// Characters of one foreign text that are shown; a note's origin may have 65,000.
@@ -13,7 +14,11 @@ const SHOWN: usize = 300;
 /// Writes all of it. A reader who closes the pipe has seen enough: that is no failure, and the exit code stays the verdict's.
 pub(crate) fn print(text: &str) -> Result<(), Trouble> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    of_output(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+fn of_output(written: io::Result<()>) -> Result<(), Trouble> {
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Trouble::unreadable(
             format!("cannot write to standard output: {error}"),
             "room for the answer",
@@ -21,6 +26,14 @@ pub(crate) fn print(text: &str) -> Result<(), Trouble> {
         )),
         _ => Ok(()),
     }
+}
+
+/// As [`print`], through a pager where there is one.
+pub(crate) fn page(text: &str) -> Result<(), Trouble> {
+    let mut page = Page::begin();
+    let written = page.write_all(text.as_bytes()).and_then(|()| page.flush());
+    page.finish();
+    of_output(written)
 }
 
 /// Says something beside the answer, on standard error.
@@ -45,6 +58,11 @@ pub(crate) fn grouped(number: u64) -> String {
 /// `1 entry`, `1,204 entries`.
 pub(crate) fn entries(number: u64) -> String {
     if number == 1 { "1 entry".to_owned() } else { format!("{} entries", grouped(number)) }
+}
+
+/// `1 hash`, `24 hashes`.
+pub(crate) fn hashes(number: u64) -> String {
+    if number == 1 { "1 hash".to_owned() } else { format!("{} hashes", grouped(number)) }
 }
 
 /// `1 fault`, `1,204 faults`; for words that take an s.

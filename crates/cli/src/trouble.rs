@@ -53,6 +53,11 @@ impl Trouble {
         Self { next: next.to_owned(), ..self }
     }
 
+    /// What happened, in words.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     pub(crate) fn exit(&self) -> u8 {
         self.exit
     }

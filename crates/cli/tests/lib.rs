@@ -10,6 +10,7 @@ mod cli;
 mod disk;
 mod history;
 mod ledger;
+mod look;
 mod memory;
 mod schema;
 mod support;

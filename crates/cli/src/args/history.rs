@@ -9,6 +9,7 @@ use sigchain::point::Point;
 use crate::args::select::Selection;
 use crate::args::verify::HeldOptions;
 use crate::args::{Place, is_stdin, ledger_of_environment, parse};
+use crate::history::Grep;
 use crate::trouble::Trouble;
 
 macro_rules! point {
@@ -83,6 +84,10 @@ pub(crate) struct LogOptions {
     /// recoveries of its writer. Each entry must be linked to the one before; more is not verified
     #[arg(long)]
     pub(crate) follow: bool,
+    /// Only what PATTERN is found in, a regular expression: type, actor, episode, correlation or payload; '(?i)' before it makes upper
+    /// and lower case alike
+    #[arg(long, value_name = "PATTERN", value_parser = parse::grep)]
+    pub(crate) grep: Option<Grep>,
     #[command(flatten)]
     pub(crate) selection: Selection,
 }
@@ -98,7 +103,7 @@ Exit codes:
   4  unreadable"
 );
 
-/// All of one entry: fields, digest, signature, payload, and which later entries name it as their cause
+/// All of one entry: fields, digest, signature, payload, proof, what caused it and what it caused
 ///
 /// All of the record is verified, but only against itself, which anybody can arrange: nothing that you hold is compared
 /// (for that: sigchain verify). Says so on standard error.
@@ -107,6 +112,9 @@ Exit codes:
 pub(crate) struct ShowOptions {
     #[command(flatten)]
     words: PlaceAndPoint,
+    /// The hashes too that prove it to be part of the tree
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) proof: bool,
     /// The entry as one JSON line (spec/sigchain-jsonl.schema.json)
     #[arg(long)]
     pub(crate) json: bool,

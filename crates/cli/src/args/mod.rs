@@ -22,6 +22,7 @@ use clap::{
 
 use crate::args::parse::Unfit;
 use crate::bench::Wanted;
+use crate::look::LookOptions;
 use crate::trouble::Trouble;
 
 pub(crate) use crate::args::history::{LogOptions, ReplayOptions, ShowOptions};
@@ -44,6 +45,8 @@ struct Cli {
     /// This
     #[arg(short, long, global = true, action = ArgAction::HelpShort)]
     help: Option<bool>,
+    #[command(flatten)]
+    look: LookOptions,
     #[command(subcommand)]
     word: Option<Word>,
 }
@@ -107,7 +110,7 @@ pub(crate) struct DemoOptions {
 
 /// What was asked for; text where only that is to be said.
 pub(crate) enum Asked {
-    Command(Command),
+    Command(Command, LookOptions),
     Text(String),
 }
 
@@ -116,7 +119,9 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, Trou
     match parsed.and_then(|found| Cli::from_arg_matches(&found)) {
         Ok(Cli { word: None, .. }) => help(None),
         Ok(Cli { word: Some(Word::Help { topic }), .. }) => help(topic.as_deref()),
-        Ok(Cli { word: Some(Word::Command(command)), .. }) => command.check().map(Asked::Command),
+        Ok(Cli { word: Some(Word::Command(command)), look, .. }) => {
+            command.check().map(|command| Asked::Command(command, look))
+        }
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Ok(Asked::Text(format!("{}\n", error.render().to_string().trim_end())))
@@ -178,6 +183,9 @@ fn trouble(error: &clap::Error) -> Trouble {
         let flag = error.get(ContextKind::InvalidArg).map(ToString::to_string);
         what = format!("{}: {}", flag.unwrap_or_default(), unfit.what);
         expected.clone_from(&unfit.expected);
+    }
+    if let Some(ContextValue::Strings(values)) = error.get(ContextKind::ValidValue) {
+        expected = format!("one of {}", values.join(", "));
     }
     if error.kind() == ErrorKind::MissingRequiredArgument {
         let missing = error.get(ContextKind::InvalidArg).map(ToString::to_string);

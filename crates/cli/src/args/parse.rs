@@ -9,6 +9,8 @@ use sigchain::id::TraceId;
 use sigchain::point::Point;
 use sigchain::stamp::ValidTime;
 
+use crate::history::Grep;
+
 /// A word that does not mean what it should.
 #[derive(Debug)]
 pub(super) struct Unfit {
@@ -66,4 +68,13 @@ pub(super) fn time(text: &str) -> Result<ValidTime, Unfit> {
         Ok(Point::Time(time)) => Ok(time),
         _ => Err(Unfit::new(text, "time", "a time such as 2026-11-20T05:00:00Z, with any offset")),
     }
+}
+
+pub(super) fn grep(text: &str) -> Result<Grep, Unfit> {
+    Grep::new(text).map_err(|error| {
+        // The lines before the last one draw where it is.
+        let why = error.to_string();
+        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        Unfit::new(text, "pattern", &format!("a regular expression: {why}"))
+    })
 }

@@ -39,7 +39,7 @@ pub(crate) fn run(options: &LogOptions) -> Result<u8, Trouble> {
     };
     let end = opened.source.watch(&mut |seen| log.take(seen));
     let end = end.map_err(|error| input::cannot_read(&opened.name, &error))?;
-    if let Err(error) = log.printer.flush() {
+    if let Err(error) = log.printer.end() {
         log.broken.get_or_insert(error);
     }
     if let Some(error) = &log.broken {

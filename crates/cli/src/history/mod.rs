@@ -1,6 +1,9 @@
 //! `sigchain replay`, `sigchain log` and `sigchain show`: what a record says, verified while it is read.
 
 mod basis;
+mod causes;
+mod entry;
+mod grep;
 mod log;
 mod print;
 mod replay;
@@ -22,6 +25,7 @@ use crate::input::{self, Input, Places};
 use crate::out;
 use crate::trouble::{self, Trouble};
 
+pub(crate) use crate::history::grep::Grep;
 pub(crate) use crate::history::log::run as log;
 pub(crate) use crate::history::replay::run as replay;
 pub(crate) use crate::history::show::run as show;

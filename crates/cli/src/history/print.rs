@@ -1,6 +1,6 @@
 //! Entries as lines, for people or for programs.
 
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::io::{self, BufWriter, Write};
 
 use sigchain::frame::{Frame, Written};
 use sigchain::jsonl;
@@ -10,14 +10,18 @@ use sigchain::select::Filter;
 
 use crate::args::LogOptions;
 use crate::history::hint;
+use crate::look::{Page, Paint, paint};
 use crate::out::{self, entries, safe};
 use crate::trouble::Trouble;
+
+/// Bytes that are written at once.
+const BUFFER: usize = 1 << 16;
 
 /// Writes those entries to standard output that are wanted.
 pub(super) struct Printer<'o> {
     options: &'o LogOptions,
     filter: Filter,
-    sink: BufWriter<StdoutLock<'static>>,
+    sink: BufWriter<Page>,
     /// Entries of the ledger's own that were not shown.
     hidden: u64,
 }
@@ -25,7 +29,9 @@ pub(super) struct Printer<'o> {
 impl<'o> Printer<'o> {
     pub(super) fn new(options: &'o LogOptions) -> Result<Self, Trouble> {
         let filter = options.selection.filter()?;
-        Ok(Self { options, filter, sink: BufWriter::new(io::stdout().lock()), hidden: 0 })
+        // What goes on as somebody writes is for nobody to page through.
+        let page = if options.follow { Page::plain() } else { Page::begin() };
+        Ok(Self { options, filter, sink: BufWriter::with_capacity(BUFFER, page), hidden: 0 })
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -40,6 +46,13 @@ impl<'o> Printer<'o> {
         self.sink.flush()
     }
 
+    /// Writes what is left, and waits until it has been looked at.
+    pub(super) fn end(&mut self) -> io::Result<()> {
+        let flushed = self.sink.flush();
+        self.sink.get_mut().finish();
+        flushed
+    }
+
     /// An entry between the points.
     pub(super) fn entry(&mut self, written: &Written<'_>) -> io::Result<()> {
         let fields = &written.fields;
@@ -51,6 +64,9 @@ impl<'o> Printer<'o> {
             self.hidden = self.hidden.saturating_add(1);
             return Ok(());
         }
+        if self.options.grep.as_ref().is_some_and(|grep| !grep.finds(written)) {
+            return Ok(());
+        }
         if self.options.json {
             let line = jsonl::encode(&Frame::Entry(Box::new(written.clone())));
             return self.sink.write_all(line.as_bytes());
@@ -58,10 +74,10 @@ impl<'o> Printer<'o> {
         let episode = fields.episode_id.as_deref().map_or("-".to_owned(), safe);
         writeln!(
             self.sink,
-            "{:>7}  {}  {:<16}  {:<16}  {:<26}  {episode}",
-            fields.sequence,
+            "{}  {}  {}  {:<16}  {:<26}  {episode}",
+            paint(Paint::Dim, &format!("{:>7}", fields.sequence)),
             fields.system_time,
-            safe(&fields.event_type),
+            paint(colour(&fields.event_type), &format!("{:<16}", safe(&fields.event_type))),
             safe(&fields.actor),
             payload(&written.part),
         )
@@ -73,6 +89,19 @@ impl<'o> Printer<'o> {
             let own = entries(self.hidden);
             hint(&format!("{own} of the ledger's own not shown: --all shows them"));
         }
+    }
+}
+
+/// The ledger's own words stand back, and what went wrong stands out.
+fn colour(event_type: &str) -> Paint {
+    if limit::is_reserved(event_type) {
+        return Paint::Dim;
+    }
+    let is_wrong = event_type.split('.').any(|word| matches!(word, "error" | "veto" | "expire"));
+    match event_type.split('.').next() {
+        _ if is_wrong => Paint::Bad,
+        Some("review" | "consent" | "capture" | "access") => Paint::Odd,
+        _ => Paint::Name,
     }
 }
 

@@ -4,31 +4,24 @@ use std::fmt::{self, Write as _};
 use std::io;
 use std::ops::ControlFlow;
 
-use sigchain::digest::Digest;
 use sigchain::frame::{Frame, Written};
 use sigchain::jsonl;
-use sigchain::payload::{Leaf, Part, Presence, Slot};
 use sigchain::point::Point;
 use sigchain::replay::{
     ChainFile, Each, End, Opening, Replay, ReplayError, Replayed, Side, Source, Step, settle, side,
 };
-use sigchain::text;
+use sigchain::tree::{self, Passing};
 use sigchain::verify::{Seen, Verifier};
 
 use crate::args::ShowOptions;
-use crate::history::{self, NO, ONLY_ITSELF, basis, complain, exit_of, sentence};
+use crate::history::causes::Causes;
+use crate::history::{self, NO, ONLY_ITSELF, basis, complain, entry, exit_of, sentence};
 use crate::input;
-use crate::out::{self, entries, grouped, safe};
+use crate::out::{self, entries, safe};
 use crate::trouble::Trouble;
 
 /// Later entries that are named.
 const EFFECTS_SHOWN: usize = 20;
-/// Bytes of a payload that are shown in hexadecimal.
-const BYTES_SHOWN: usize = 256;
-/// Lines of a payload that are shown as text, and characters of each.
-const LINES_SHOWN: usize = 100;
-const CHARACTERS_SHOWN: usize = 1000;
-
 pub(crate) fn run(options: &ShowOptions) -> Result<u8, Trouble> {
     let (path, point) = options.place()?;
     let opened = history::open(&path, Verifier::new())?;
@@ -39,6 +32,7 @@ pub(crate) fn run(options: &ShowOptions) -> Result<u8, Trouble> {
         found: None,
         effects: Vec::new(),
         more_effects: 0,
+        passing: Passing::new(),
     };
     let outcome = find(&mut finder);
     let found = match (outcome, finder.found.take()) {
@@ -62,11 +56,13 @@ pub(crate) fn run(options: &ShowOptions) -> Result<u8, Trouble> {
     if options.json {
         said = jsonl::encode(&Frame::Entry(Box::new(written)));
     } else {
-        write(&mut said, &replayed, &written, &finder).map_err(|_| {
+        let causes = Causes::of(&path, written.fields.causation_id);
+        let causes = causes.map_err(|error| input::cannot_read(&opened.name, &error))?;
+        write(&mut said, &replayed, &written, &finder, &causes, options.proof).map_err(|_| {
             Trouble::unreadable("cannot write the answer", "memory for it", "report this defect")
         })?;
     }
-    out::print(&said)?;
+    out::page(&said)?;
     history::hint(ONLY_ITSELF);
     if let Some(report) = report.filter(|_| !is_clean) {
         let mut faults = String::new();
@@ -101,6 +97,8 @@ struct Finder {
     found: Option<Written<'static>>,
     effects: Vec<(u64, String, String)>,
     more_effects: u64,
+    /// The entry's path to the root.
+    passing: Passing,
 }
 
 impl Source for Finder {
@@ -113,20 +111,28 @@ impl Source for Finder {
     }
 
     fn read(&mut self, each: &mut Each<'_>) -> io::Result<End> {
-        let Self { source, point, is_decided, found, effects, more_effects } = self;
+        let Self { source, point, is_decided, found, effects, more_effects, passing } = self;
         let mut flow = ControlFlow::Continue(());
         let end = source.watch(&mut |seen| {
             match seen {
                 Seen::Entry(shown) => {
                     let fields = shown.item.fields;
+                    let leaf = tree::leaf_hash(&shown.item.digest(), &shown.written.signature);
+                    let mut is_own = false;
                     let cause = found.as_ref().map(|found| found.fields.event_id);
                     if !*is_decided {
                         let side = side(point, fields);
                         let may_be = !matches!(point, Point::Sequence(_) | Point::Event(_));
                         if side == Side::At || (side == Side::Before && may_be) {
                             *found = Some(shown.written.clone().into_owned());
+                            is_own = true;
                         }
                         *is_decided = side != Side::Before;
+                    }
+                    if is_own {
+                        passing.push_own(leaf);
+                    } else {
+                        passing.push(leaf);
                     }
                     if *is_decided && cause.is_some() && fields.causation_id == cause {
                         if effects.len() < EFFECTS_SHOWN {
@@ -141,7 +147,16 @@ impl Source for Finder {
                         flow = each(Step::Entry(shown.item, Some(&shown.written.signature)));
                     }
                 }
-                Seen::Gap(gap) if flow.is_continue() => flow = each(Step::Gap(gap)),
+                Seen::Gap(gap) => {
+                    for ((_, level), hash) in
+                        tree::split(gap.first, gap.count).iter().zip(&gap.hashes)
+                    {
+                        passing.push_subtree(*hash, *level);
+                    }
+                    if flow.is_continue() {
+                        flow = each(Step::Gap(gap));
+                    }
+                }
                 _ => {}
             }
             ControlFlow::Continue(())
@@ -155,51 +170,38 @@ fn write(
     replayed: &Replayed<()>,
     written: &Written<'_>,
     finder: &Finder,
+    causes: &Causes,
+    is_proven: bool,
 ) -> fmt::Result {
-    let (at, fields) = (&replayed.at, &written.fields);
-    let none = || "-".to_owned();
+    let at = &replayed.at;
     let report = replayed.chapters.first().and_then(|chapter| chapter.end.report.as_ref());
     let name = report.map_or(String::new(), |report| safe(&report.name));
-    writeln!(out, "entry {} of {name}, chain {}", fields.sequence, at.chain_id)?;
-    writeln!(out, "  actor            {}", safe(&fields.actor))?;
-    let cause = fields.causation_id.map(|cause| format!("{cause}   (sigchain show FILE {cause})"));
-    writeln!(out, "  causation_id     {}", cause.unwrap_or_else(none))?;
-    writeln!(
-        out,
-        "  correlation_id   {}",
-        fields.correlation_id.as_deref().map_or_else(none, safe)
-    )?;
-    writeln!(out, "  episode_id       {}", fields.episode_id.as_deref().map_or_else(none, safe))?;
-    writeln!(out, "  event_id         {}", fields.event_id)?;
-    writeln!(out, "  event_type       {}", safe(&fields.event_type))?;
-    writeln!(out, "  payload_hash     {}", fields.payload_hash)?;
-    writeln!(out, "  prior_hash       {}", fields.prior_hash)?;
-    writeln!(out, "  schema_version   {}", fields.schema_version)?;
-    writeln!(out, "  sequence         {}", fields.sequence)?;
-    writeln!(out, "  signer_key_id    {}", fields.signer_key_id)?;
-    let or_dash = |value: Option<String>| value.unwrap_or_else(none);
-    writeln!(out, "  span_id          {}", or_dash(fields.span_id.map(|id| id.to_string())))?;
-    writeln!(
-        out,
-        "  system_time      {}   (stamp {})",
-        fields.system_time,
-        fields.system_time.hex()
-    )?;
-    writeln!(out, "  trace_id         {}", or_dash(fields.trace_id.map(|id| id.to_string())))?;
-    writeln!(
-        out,
-        "  valid_from       {}",
-        or_dash(fields.valid_from.map(|time| time.to_string()))
-    )?;
-    writeln!(out, "  valid_to         {}", or_dash(fields.valid_to.map(|time| time.to_string())))?;
-    writeln!(out, "digest      {}", at.digest)?;
-    writeln!(out, "signature   {}", text::hex(written.signature.as_bytes()))?;
-    writeln!(out, "            accepted, by key {}", fields.signer_key_id)?;
-    if written.left > 0 {
-        writeln!(out, "batch       {} of it follow", entries(u64::from(written.left)))?;
+    entry::write(out, &name, (&at.chain_id, &at.digest), written)?;
+    // Behind a fault nothing was seen, so that nobody knows the tree over all.
+    if report.is_some_and(|report| report.counts.is_empty()) {
+        proof(out, &finder.passing, is_proven)?;
     }
-    payload(out, &written.part)?;
+    causes.write(out)?;
     effects(out, finder)
+}
+
+/// How it is part of the tree that checkpoints are over.
+fn proof(out: &mut String, passing: &Passing, is_shown: bool) -> fmt::Result {
+    let Some((_, path, tree)) = passing.clone().finish() else { return Ok(()) };
+    let count = u64::try_from(path.len()).unwrap_or(u64::MAX);
+    let (hashes, size) = (out::hashes(count), entries(tree.size()));
+    writeln!(out, "proof       by {hashes} it is under the root over {size}:")?;
+    writeln!(out, "            {}", tree.root())?;
+    if !is_shown {
+        return writeln!(
+            out,
+            "            (--proof shows them; sigchain prove puts them into a file)"
+        );
+    }
+    for hash in &path {
+        writeln!(out, "    {hash}")?;
+    }
+    Ok(())
 }
 
 fn effects(out: &mut String, finder: &Finder) -> fmt::Result {
@@ -214,92 +216,4 @@ fn effects(out: &mut String, finder: &Finder) -> fmt::Result {
         0 => Ok(()),
         more => writeln!(out, "  and {}", entries(more)),
     }
-}
-
-fn payload(out: &mut String, part: &Part<'_>) -> fmt::Result {
-    match part {
-        Part::Whole(leaf) => {
-            write!(out, "payload     ")?;
-            value(out, leaf)
-        }
-        Part::Fields(slots) => {
-            let hidden =
-                if part.presence() == Presence::Partial { ", not all of them shown" } else { "" };
-            let count = u64::try_from(slots.len()).unwrap_or(u64::MAX);
-            writeln!(
-                out,
-                "payload     committed by field, {}{hidden}",
-                out::plural(count, "field")
-            )?;
-            for slot in slots {
-                match slot {
-                    Slot::Hidden(hash) => hidden_field(out, hash)?,
-                    Slot::Shown(leaf) => {
-                        write!(
-                            out,
-                            "  field {}: ",
-                            safe(leaf.name.as_deref().unwrap_or_default())
-                        )?;
-                        value(out, leaf)?;
-                    }
-                    _ => writeln!(out, "  a field of another kind")?,
-                }
-            }
-            Ok(())
-        }
-        Part::Erased(by) => writeln!(out, "payload     erased: entry {by} says so"),
-        Part::Withheld => {
-            writeln!(out, "payload     withheld (in the word of whoever made the file)")
-        }
-        _ => writeln!(out, "payload     of another kind"),
-    }
-}
-
-fn hidden_field(out: &mut String, hash: &Digest) -> fmt::Result {
-    writeln!(out, "  a hidden field, of hash {hash}")
-}
-
-/// Size and type, then the bytes: text line by line, each behind an indent that no line of ours has, or hexadecimal.
-fn value(out: &mut String, leaf: &Leaf<'_>) -> fmt::Result {
-    let size = u64::try_from(leaf.bytes.len()).unwrap_or(u64::MAX);
-    let media_type = if leaf.media_type.is_empty() { "no media type" } else { &leaf.media_type };
-    writeln!(out, "{}, {}", out::plural(size, "byte"), safe(media_type))?;
-    let is_plain = |c: char| matches!(c, '\t' | '\n' | '\r') || !text::is_control(c);
-    match std::str::from_utf8(&leaf.bytes).ok().filter(|text| text.chars().all(is_plain)) {
-        Some(text) => plain(out, text),
-        None => dump(out, &leaf.bytes),
-    }
-}
-
-fn plain(out: &mut String, payload: &str) -> fmt::Result {
-    let mut is_short = false;
-    for (number, line) in payload.lines().enumerate() {
-        if number >= LINES_SHOWN {
-            is_short = true;
-            break;
-        }
-        is_short |= line.chars().nth(CHARACTERS_SHOWN).is_some();
-        writeln!(out, "    | {}", text::shown(line, CHARACTERS_SHOWN))?;
-    }
-    if is_short {
-        writeln!(out, "    (shortened: --json has all of it)")?;
-    }
-    Ok(())
-}
-
-fn dump(out: &mut String, bytes: &[u8]) -> fmt::Result {
-    for (row, piece) in bytes.chunks(16).take(BYTES_SHOWN / 16).enumerate() {
-        let hex: Vec<String> = piece.iter().map(|byte| format!("{byte:02x}")).collect();
-        let shown = |byte: &u8| {
-            if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' }
-        };
-        let ascii: String = piece.iter().map(shown).collect();
-        writeln!(out, "    {:06x}  {:<47}  {ascii}", row * 16, hex.join(" "))?;
-    }
-    let more = bytes.len().saturating_sub(BYTES_SHOWN);
-    if more > 0 {
-        let more = u64::try_from(more).unwrap_or(u64::MAX);
-        writeln!(out, "    (shortened: {} more; --json has all of it)", grouped(more))?;
-    }
-    Ok(())
 }

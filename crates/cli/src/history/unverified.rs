@@ -54,13 +54,13 @@ pub(super) fn run(options: &LogOptions) -> Result<u8, Trouble> {
     } else {
         file(options, &filter).map_err(End::Reading).and_then(|all| show(all, &mut printer))
     };
-    let done = done.and_then(|()| printer.flush().map_err(End::Writing));
+    let done = done.and_then(|()| printer.end().map_err(End::Writing));
     match done {
         Ok(()) => {}
         Err(End::Writing(error)) => return not_written(&error),
         Err(End::Reading(error)) => {
             // What was read before it is worth seeing.
-            let _ = printer.flush();
+            let _ = printer.end();
             return unreadable(options, &error);
         }
     }

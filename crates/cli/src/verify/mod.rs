@@ -13,6 +13,7 @@ use sigchain::verify::Verdict;
 use crate::args::VerifyOptions;
 use crate::held::Held;
 use crate::input::{Input, Kind};
+use crate::look::{Paint, paint};
 use crate::out;
 use crate::trouble::{self, Trouble};
 
@@ -58,7 +59,21 @@ fn show(render: impl FnOnce(&mut String) -> fmt::Result) -> Result<(), Trouble> 
     render(&mut text).map_err(|_| {
         Trouble::unreadable("cannot write the answer", "memory for it", "report this defect")
     })?;
-    out::print(&text)
+    out::print(&tinted(&text))
+}
+
+/// The verdict, with which the answer begins, in its colour.
+fn tinted(text: &str) -> String {
+    let verdicts = [
+        ("intact:", Paint::Good),
+        ("unvouched:", Paint::Odd),
+        ("faulty:", Paint::Bad),
+        ("forked:", Paint::Bad),
+        ("other chain:", Paint::Bad),
+        ("unreadable:", Paint::Bad),
+    ];
+    let verdict = verdicts.iter().find(|(word, _)| text.starts_with(word));
+    verdict.map_or(text.to_owned(), |(word, colour)| text.replacen(word, &paint(*colour, word), 1))
 }
 
 /// Prints what went wrong besides a verdict that was already given; the worse of the two is the exit code.
