@@ -17,6 +17,8 @@ use sigchain::ledger::{Fence, Files, Genesis, Ledger, Options, Signers};
 use sigchain::reserved::Reserved;
 use sigchain::verify::Verifier;
 
+use crate::ledger::support::Steered;
+
 fn key(n: u8) -> SigningKey {
     SigningKey::from_seed(&[n; 32]).unwrap()
 }
@@ -464,6 +466,30 @@ fn an_id_is_found_before_its_segment_is_indexed() {
     assert!(path.join("segment-0000000004").exists());
     for receipt in &known {
         assert_eq!(ledger.find(&receipt.event_id).unwrap().unwrap().sequence, receipt.sequence);
+    }
+}
+
+/// A ledger that is opened for each event has segments that end by age all the same.
+#[test]
+fn a_segment_is_as_old_as_its_first_entry() {
+    let path = fresh("aged");
+    let hour = Duration::from_secs(3600);
+    let limits = Limits { age: hour, ..Limits::default() };
+    let time = Steered::new();
+    let options = || options_with(Files::new().limits(limits)).time(time.clone());
+    Ledger::create_at(&path, genesis(), options()).unwrap().close(SOON).unwrap();
+    let count = || {
+        let names = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("segment-")).count()
+    };
+    for (passed, segments) in
+        [(hour / 2, 1), (hour / 3, 1), (hour / 3, 2), (hour / 3, 2), (hour, 3)]
+    {
+        time.pass(i64::try_from(passed.as_micros()).unwrap());
+        let ledger = Ledger::open_at(&path, signers(), options()).unwrap();
+        ledger.append(event(1)).unwrap();
+        ledger.close(SOON).unwrap();
+        assert_eq!(count(), segments, "{passed:?}");
     }
 }
 

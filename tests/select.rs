@@ -380,6 +380,26 @@ fn a_follower_sees_every_entry_once_through_segments_restarts_and_recoveries() {
     assert_eq!(follow.passed(), ledger.head().sequence + 1);
 }
 
+/// The record may be missing, as after a restore of the segments alone: whoever writes next makes one.
+#[test]
+fn a_follower_sees_a_record_that_comes_later() {
+    let path = fresh("recordless");
+    let ledger = create(&path);
+    let event = || Event::new("agent:a", "tool.call").unwrap();
+    ledger.append(event()).unwrap();
+    ledger.close(SOON).unwrap();
+    drop(ledger);
+    fs::remove_file(path.join("durable")).unwrap();
+    let mut follow = view(&path).follow(&Filter::new()).unwrap();
+    let before = give(&mut follow).len();
+    let ledger = open(&path);
+    for _ in 0..3 {
+        ledger.append(event()).unwrap();
+    }
+    let all = usize::try_from(ledger.head().sequence).unwrap() + 1;
+    assert_eq!(before + give(&mut follow).len(), all);
+}
+
 #[test]
 fn a_follower_begins_and_ends_where_it_is_told() {
     let path = fresh("points");

@@ -185,7 +185,7 @@ impl Directory {
         writer.record.length = live.end;
         writer.record.seal = None;
         writer.file = Some(file);
-        writer.begun = Instant::now();
+        (writer.begun, writer.aged) = (Instant::now(), Duration::ZERO);
         writer.first = first;
     }
 }
@@ -215,6 +215,7 @@ impl Writer {
             left: None,
             attested: None,
             begun: Instant::now(),
+            aged: Duration::ZERO,
             first: 0,
             announced: None,
             buffer: Vec::new(),

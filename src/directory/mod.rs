@@ -124,7 +124,9 @@ struct Writer {
     left: Option<Vec<u8>>,
     /// The record that was last synced.
     attested: Option<Record>,
+    /// When the last segment was begun or opened, and how old it was then.
     begun: Instant,
+    aged: Duration,
     /// The first entry of the last segment.
     first: u64,
     /// Who writes from the next group on, and the count of writers then.
@@ -319,7 +321,8 @@ impl Store for Directory {
     fn wants_seal(&self) -> bool {
         let writer = self.writer.lock();
         let is_long = writer.record.length >= self.limits.bytes.min(self.limits.most / 2);
-        is_long || (writer.begun.elapsed() >= self.limits.age && writer.record.size > writer.first)
+        let age = writer.begun.elapsed().saturating_add(writer.aged);
+        is_long || (age >= self.limits.age && writer.record.size > writer.first)
     }
 
     fn seal(&self, seal: &SealFrame, is_last: bool) -> Result<(), StoreError> {

@@ -95,7 +95,15 @@ impl Directory {
             (live.size, live.pieces.last().map(|piece| piece.beginning.ordinal))
         };
         let (record, last) = {
-            let writer = self.writer.lock();
+            let mut writer = self.writer.lock();
+            if writer.record_file.is_none() {
+                // There was none when this was opened; whoever writes by now has made one.
+                writer.record_file = match self.folder.open(RECORD, false) {
+                    Ok(file) => Some(file.into()),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                    Err(error) => return Err(error),
+                };
+            }
             let record = match &writer.record_file {
                 Some(file) => Record::read(&**file)?,
                 None => None,
@@ -457,6 +465,11 @@ impl Directory {
         (live.recent, live.recent_at) = (live.size, live.end);
         live.offsets.clear();
         live.ids.clear();
+    }
+
+    /// Says how long ago the last segment was begun.
+    pub(crate) fn aged(&self, age: Duration) {
+        self.writer.lock().aged = age;
     }
 
     /// Makes the file of the record, if there is none.

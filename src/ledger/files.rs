@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::anchor::Anchors;
 use crate::checkpoint::Seal;
@@ -305,6 +306,7 @@ impl Found {
                 let Mark { place, size, head } = self.whole;
                 directory.accept(place, size, head, authority);
                 directory.go_on(self.seal);
+                directory.aged(age(&directory, options.time.wall()));
             }
             _ => self.renew(&directory, authority)?,
         }
@@ -639,4 +641,22 @@ fn check_copy(
         );
         return Err(OpenError::Stopped { code: "LEDGER_DAMAGED", what });
     }
+}
+
+/// How long ago the last segment got its first entry: it ends by age however often it is opened. Where that cannot be read it counts as
+/// young: what is damaged is for a verification to find.
+fn age(directory: &Directory, now: i64) -> Duration {
+    let pieces = directory.pieces();
+    let Some(piece) = pieces.last() else { return Duration::ZERO };
+    let Ok(end) = piece.file.len() else { return Duration::ZERO };
+    let mut scanner = Scanner::new(&*piece.file, piece.start, end);
+    while let Ok(Scanned::Frame(found)) = scanner.next() {
+        if found.kind == Kind::Entry {
+            let begun = Written::parse(found.left, scanner.body());
+            let begun = begun.map_or(now, |written| written.fields.system_time.micros());
+            let age = u64::try_from(now.saturating_sub(begun));
+            return age.map_or(Duration::ZERO, Duration::from_micros);
+        }
+    }
+    Duration::ZERO
 }
