@@ -6,6 +6,7 @@
 )]
 
 use std::env;
+use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Stdout, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::AtomicBool;
@@ -80,10 +81,22 @@ pub(crate) enum Paint {
     Name,
 }
 
-/// Text in a colour, where there is colour. What is to be padded is padded before.
+/// Text in a colour, where there is colour.
 pub(crate) fn paint(paint: Paint, text: &str) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = painted(&mut out, paint, |out| out.write_str(text));
+    out
+}
+
+/// The same for what is written straight away.
+pub(crate) fn painted(
+    out: &mut String,
+    paint: Paint,
+    write: impl FnOnce(&mut String) -> fmt::Result,
+) -> fmt::Result {
     if !look().has_colour {
-        return text.to_owned();
+        return write(out);
     }
     let code = match paint {
         Paint::Good => "32",
@@ -92,7 +105,9 @@ pub(crate) fn paint(paint: Paint, text: &str) -> String {
         Paint::Dim => "2",
         Paint::Name => "36",
     };
-    format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    write!(out, "\u{1b}[{code}m")?;
+    write(out)?;
+    out.write_str("\u{1b}[0m")
 }
 
 /// Where an answer goes that may be long: a pager on a terminal, standard output elsewhere.

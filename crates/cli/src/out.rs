@@ -1,5 +1,6 @@
 //! Standard output, and how numbers and foreign text look on it.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
@@ -73,11 +74,20 @@ pub(crate) fn plural(number: u64, word: &str) -> String {
 
 /// Text from a file, made harmless and not too long.
 pub(crate) fn safe(foreign: &str) -> String {
+    harmless(foreign).into_owned()
+}
+
+/// The same, without a copy of what was harmless and short: nearly all that there is.
+pub(crate) fn harmless(foreign: &str) -> Cow<'_, str> {
+    let is_plain = |b: u8| matches!(b, b' '..=b'~') && b != b'\\';
+    if foreign.len() <= SHOWN && foreign.bytes().all(is_plain) {
+        return Cow::Borrowed(foreign);
+    }
     let mut shown = text::printable(&foreign.chars().take(SHOWN).collect::<String>());
     if foreign.chars().nth(SHOWN).is_some() {
         shown.push_str("...");
     }
-    shown
+    Cow::Owned(shown)
 }
 
 /// JSON in ASCII only: escaped, nothing from a file can act on a terminal, and no reader loses anything.

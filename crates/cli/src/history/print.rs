@@ -1,6 +1,9 @@
 //! Entries as lines, for people or for programs.
 
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::io::{self, BufWriter, Write};
+use std::iter;
 
 use sigchain::frame::{Frame, Written};
 use sigchain::jsonl;
@@ -10,10 +13,12 @@ use sigchain::select::Filter;
 
 use crate::args::LogOptions;
 use crate::history::hint;
-use crate::look::{Page, Paint, paint};
-use crate::out::{self, entries, safe};
+use crate::look::{Page, Paint, painted};
+use crate::out::{self, entries, harmless};
 use crate::trouble::Trouble;
 
+/// Characters that a payload's size and type take.
+const PAYLOAD_WIDTH: usize = 26;
 /// Bytes that are written at once.
 const BUFFER: usize = 1 << 16;
 
@@ -22,6 +27,8 @@ pub(super) struct Printer<'o> {
     options: &'o LogOptions,
     filter: Filter,
     sink: BufWriter<Page>,
+    /// The line that is being written; kept for its memory.
+    line: String,
     /// Entries of the ledger's own that were not shown.
     hidden: u64,
 }
@@ -31,7 +38,8 @@ impl<'o> Printer<'o> {
         let filter = options.selection.filter()?;
         // What goes on as somebody writes is for nobody to page through.
         let page = if options.follow { Page::plain() } else { Page::begin() };
-        Ok(Self { options, filter, sink: BufWriter::with_capacity(BUFFER, page), hidden: 0 })
+        let sink = BufWriter::with_capacity(BUFFER, page);
+        Ok(Self { options, filter, sink, line: String::new(), hidden: 0 })
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -71,16 +79,9 @@ impl<'o> Printer<'o> {
             let line = jsonl::encode(&Frame::Entry(Box::new(written.clone())));
             return self.sink.write_all(line.as_bytes());
         }
-        let episode = fields.episode_id.as_deref().map_or("-".to_owned(), safe);
-        writeln!(
-            self.sink,
-            "{}  {}  {}  {:<16}  {:<26}  {episode}",
-            paint(Paint::Dim, &format!("{:>7}", fields.sequence)),
-            fields.system_time,
-            paint(colour(&fields.event_type), &format!("{:<16}", safe(&fields.event_type))),
-            safe(&fields.actor),
-            payload(&written.part),
-        )
+        self.line.clear();
+        line(&mut self.line, written).map_err(io::Error::other)?;
+        self.sink.write_all(self.line.as_bytes())
     }
 
     /// Says what was not shown.
@@ -90,6 +91,22 @@ impl<'o> Printer<'o> {
             hint(&format!("{own} of the ledger's own not shown: --all shows them"));
         }
     }
+}
+
+/// An entry in a line.
+fn line(out: &mut String, written: &Written<'_>) -> fmt::Result {
+    let fields = &written.fields;
+    let (kind, actor) = (harmless(&fields.event_type), harmless(&fields.actor));
+    painted(out, Paint::Dim, |out| write!(out, "{:>7}", fields.sequence))?;
+    write!(out, "  {}  ", fields.system_time)?;
+    painted(out, colour(&fields.event_type), |out| write!(out, "{kind:<16}"))?;
+    write!(out, "  {actor:<16}  ")?;
+    let begin = out.len();
+    payload(out, &written.part)?;
+    let width = out.get(begin..).map_or(0, |shown| shown.chars().count());
+    out.extend(iter::repeat_n(' ', PAYLOAD_WIDTH.saturating_sub(width)));
+    let episode = fields.episode_id.as_deref().map_or(Cow::Borrowed("-"), harmless);
+    writeln!(out, "  {episode}")
 }
 
 /// The ledger's own words stand back, and what went wrong stands out.
@@ -106,13 +123,15 @@ fn colour(event_type: &str) -> Paint {
 }
 
 /// Size and media type.
-fn payload(part: &Part<'_>) -> String {
+fn payload(out: &mut String, part: &Part<'_>) -> fmt::Result {
     let size = |leaf: &Leaf<'_>| u64::try_from(leaf.bytes.len()).unwrap_or(u64::MAX);
     match part {
-        Part::Whole(leaf) if leaf.bytes.is_empty() && leaf.media_type.is_empty() => "-".to_owned(),
+        Part::Whole(leaf) if leaf.bytes.is_empty() && leaf.media_type.is_empty() => {
+            out.write_char('-')
+        }
         Part::Whole(leaf) => {
             let media_type = if leaf.media_type.is_empty() { "-" } else { &leaf.media_type };
-            format!("{} B {}", out::grouped(size(leaf)), safe(media_type))
+            write!(out, "{} B {}", out::grouped(size(leaf)), harmless(media_type))
         }
         Part::Fields(slots) => {
             let shown = slots.iter().filter_map(|slot| match slot {
@@ -121,14 +140,14 @@ fn payload(part: &Part<'_>) -> String {
             });
             let (count, bytes) = shown
                 .fold((0, 0_u64), |(count, bytes), size| (count + 1, bytes.saturating_add(size)));
-            let hidden = match slots.len().saturating_sub(count) {
-                0 => String::new(),
-                n => format!(", {n} hidden"),
-            };
-            format!("{} B in {count} fields{hidden}", out::grouped(bytes))
+            write!(out, "{} B in {count} fields", out::grouped(bytes))?;
+            match slots.len().saturating_sub(count) {
+                0 => Ok(()),
+                n => write!(out, ", {n} hidden"),
+            }
         }
-        Part::Erased(by) => format!("erased by entry {by}"),
-        Part::Withheld => "withheld".to_owned(),
-        _ => "unknown".to_owned(),
+        Part::Erased(by) => write!(out, "erased by entry {by}"),
+        Part::Withheld => out.write_str("withheld"),
+        _ => out.write_str("unknown"),
     }
 }
