@@ -421,6 +421,13 @@ fn the_demonstration_leaves_nothing_behind() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     let said = text(&output);
     assert_eq!(said.matches("caught: ").count(), 10);
+    assert!(
+        said.contains(
+            " 8  3 actions done; in the midst of tool.call {\"tool\":\"payments.refund\""
+        ),
+        "{said}"
+    );
+    assert!(said.contains("13  5 actions done; nothing open"), "{said}");
     assert!(said.lines().count() <= 45, "{} lines", said.lines().count());
     is_harmless(said.as_bytes());
     let nowhere = command().arg("demo").env("TMPDIR", Path::new("/nonexistent")).output().unwrap();

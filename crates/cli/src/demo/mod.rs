@@ -1,6 +1,7 @@
 //! `sigchain demo`: records a run, attacks the record, and shows what the real verifier says.
 
 mod attacks;
+mod moment;
 mod recorder;
 mod run;
 
@@ -16,8 +17,9 @@ use sigchain::text;
 use sigchain::verify::{Anchors, Report, Verdict, Verifier};
 
 use crate::demo::attacks::Attack;
+use crate::demo::moment::Doing;
 use crate::demo::recorder::{Keys, Outcome};
-use crate::demo::run::Run;
+use crate::demo::run::{REFUND, Run};
 use crate::out::{self, grouped};
 use crate::trouble::Trouble;
 
@@ -81,6 +83,7 @@ fn play(keep: bool) -> Outcome<(String, bool)> {
     write_files(&directory, &run, &keys)?;
     let mut text = String::new();
     describe(&mut text, &run)?;
+    replayed(&mut text, &directory.path, &run)?;
     let is_intact = check(&mut text, &directory.path, &run)?;
     writeln!(text, "\nThen copies are attacked, and each is verified against that checkpoint:")?;
     let mut is_as_expected = is_intact;
@@ -127,6 +130,21 @@ fn describe(out: &mut String, run: &Run) -> Outcome<()> {
         "When the chain had {} entries, a checkpoint of it was kept elsewhere.\n",
         run.held.size()
     )?;
+    Ok(())
+}
+
+/// What the agent was doing just before and just after the refund, and at the end.
+fn replayed(out: &mut String, directory: &Path, run: &Run) -> Outcome<()> {
+    writeln!(
+        out,
+        "Replayed up to any entry, the record gives back what the agent was doing there:"
+    )?;
+    let file = fs::read(directory.join("run.sigchain"))?;
+    for sequence in [REFUND, REFUND.saturating_add(1), run.whole.size().saturating_sub(1)] {
+        let doing = Doing::at(&file, sequence)?;
+        writeln!(out, "  {sequence:>2}  {}", out::safe(&doing.words()))?;
+    }
+    writeln!(out)?;
     Ok(())
 }
 
