@@ -1,7 +1,7 @@
 //! The figures that the format promises, each beside the machine's own limit, measured in one run.
 //!
 //! These machines are shared and noisy, so a figure is a ratio: both sides are timed in turn, several times, and the
-//! best of each counts. `cargo bench --bench figures` prints the table; `-- --entries N` sets the length of the chain.
+//! best of each counts. `cargo bench -p sigchain-benches --bench figures` prints the table; `-- --entries N` sets the length of the chain.
 #![expect(
     clippy::unwrap_used,
     clippy::as_conversions,
