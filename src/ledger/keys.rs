@@ -48,6 +48,17 @@ impl fmt::Debug for Change {
 }
 
 impl Change {
+    /// A change that was proposed elsewhere or earlier, as it comes out of a file: whether it fits this chain, and whether its
+    /// approvals hold, is judged when it is applied.
+    pub fn of(chain_id: Digest, event_id: EventId, reserved: Reserved) -> Self {
+        Self { chain_id, event_id, reserved }
+    }
+
+    /// The chain whose keys it changes.
+    pub fn chain_id(&self) -> Digest {
+        self.chain_id
+    }
+
     /// What an approval signs, for the purpose `Approval`.
     pub fn statement(&self) -> Digest {
         self.reserved.statement(&self.chain_id, self.event_id)

@@ -13,7 +13,7 @@ use sigchain::digest::Digest;
 use sigchain::error::{AppendError, Refusal};
 use sigchain::fault::Code;
 use sigchain::key::{KeyId, Purpose, Role, SigningKey};
-use sigchain::ledger::{Ledger, Options};
+use sigchain::ledger::{Change, Ledger, Options};
 use sigchain::reserved::{Predecessor, Reason, Trusted};
 use sigchain::store::Memory;
 use sigchain::verify::{Anchors, Verdict, Verifier};
@@ -63,7 +63,7 @@ fn state(ledger: &Ledger) -> (Digest, Digest) {
 }
 
 /// Refused with this code, and nothing recorded, signed or changed.
-fn refused(ledger: &Ledger, wanted: Code, change: sigchain::ledger::Change) {
+fn refused(ledger: &Ledger, wanted: Code, change: Change) {
     let before = state(ledger);
     assert_eq!(code(ledger.apply(change)), wanted);
     assert_eq!(state(ledger), before);
@@ -168,6 +168,24 @@ fn keys_are_enrolled() {
     refused(&ledger, Code::KeyDuplicate, again(&key(11), Role::Entry));
     refused(&ledger, Code::KeyDuplicate, again(&operator_key(), Role::Entry));
     assert_eq!(sound(&ledger), 5);
+}
+
+/// What was proposed is applied by another process, from its parts; and for another chain it is worth nothing.
+#[test]
+fn a_change_is_made_again_of_its_parts() {
+    let ledger = a_ledger();
+    let change = ledger.propose_enrolment(&key(11), Role::Checkpoint).unwrap();
+    let change = change.approved_by(&operator_key()).unwrap();
+    let again = Change::of(change.chain_id(), change.event_id(), change.reserved().clone());
+    assert_eq!((&again, again.statement()), (&change, change.statement()));
+    let receipt = ledger.apply(again.clone()).unwrap();
+    assert_eq!(receipt.event_id, change.event_id());
+    assert_eq!(ledger.apply(again).unwrap(), receipt, "it is there already");
+    let other = Change::of(Digest::ZERO, change.event_id(), change.reserved().clone());
+    assert_ne!(other.statement(), change.statement());
+    let elsewhere = a_ledger();
+    refused(&elsewhere, Code::KeyPossession, other);
+    assert_eq!(sound(&ledger), 2);
 }
 
 #[test]
@@ -380,7 +398,7 @@ fn compromised_keys_are_revoked_from_a_checkpoint_on() {
     }
 }
 
-fn refused_somehow(ledger: &Ledger, change: sigchain::ledger::Change) {
+fn refused_somehow(ledger: &Ledger, change: Change) {
     let before = state(ledger);
     let error = ledger.apply(change).unwrap_err();
     assert!(matches!(error, AppendError::Refused(_)), "{error}");
@@ -474,8 +492,7 @@ fn approvals_are_for_what_was_approved() {
     let ledger = a_ledger();
     let revocation = || ledger.propose_revocation(key(6).id(), Reason::Lost, None).unwrap();
     let operator = operator_key();
-    let approval =
-        |of: &sigchain::ledger::Change| operator.sign(Purpose::Approval, &of.statement());
+    let approval = |of: &Change| operator.sign(Purpose::Approval, &of.statement());
     // For the same in another event.
     let (one, other) = (revocation(), revocation());
     refused(&ledger, Code::Approval, one.clone().approved(operator.public(), approval(&other)));

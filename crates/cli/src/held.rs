@@ -91,7 +91,7 @@ pub(crate) fn own(chain_id: &Digest) -> io::Result<Option<Checkpoint>> {
     Ok(claim.and_then(|claim| Checkpoint::parse(claim.note.as_bytes()).ok()))
 }
 
-fn note(path: &Path) -> Result<Checkpoint, Trouble> {
+pub(crate) fn note(path: &Path) -> Result<Checkpoint, Trouble> {
     let bytes = input::read_small(path, NOTE_MAX)?;
     Checkpoint::parse(&bytes).map_err(|error| {
         Trouble::unreadable(

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use sigchain::chainfile::MAGIC;
 use sigchain::directory::{Atlas, Stream};
+use sigchain::disk;
 use sigchain::fault::Fault;
 
 use crate::args;
@@ -199,4 +200,5 @@ pub(crate) fn cannot_read(name: &str, error: &io::Error) -> Trouble {
         "a file that can be read to its end",
         "check the name and your rights; nothing was judged",
     )
+    .coded(disk::code_of(error))
 }

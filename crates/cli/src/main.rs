@@ -2,15 +2,22 @@
 
 mod args;
 mod bench;
+mod completions;
 mod demo;
+mod doctor;
+mod exit;
+mod explain;
 mod held;
 mod history;
 mod input;
 mod json;
+mod key;
 mod ledger;
 mod look;
 mod newfile;
 mod out;
+mod passphrase;
+mod signing;
 mod trouble;
 mod verify;
 
@@ -51,12 +58,17 @@ fn run() -> Result<u8, Trouble> {
     match command {
         Command::Append(options) => ledger::append(*options),
         Command::Bench(wanted) => bench::run(&wanted),
-        Command::Checkpoint(options) => ledger::checkpoint(&options.place.ledger),
+        Command::Checkpoint(options) => ledger::checkpoint(&options),
+        Command::Completions(options) => completions::scripts(&options),
         Command::Demo(options) => demo::run(options.keep),
+        Command::Doctor(options) => doctor::run(&options),
+        Command::Explain(options) => explain::run(&options),
         Command::Export(options) => ledger::export(&options),
         Command::Forget(options) => ledger::forget(&options.ledger),
         Command::Init(options) => ledger::init(&options),
+        Command::Key(options) => key::run(&options),
         Command::Log(options) => history::log(&options),
+        Command::Man(options) => completions::pages(&options),
         Command::Replay(options) => history::replay(&options),
         Command::Show(options) => history::show(&options),
         Command::Status(options) => ledger::status(&options),

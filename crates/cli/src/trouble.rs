@@ -4,20 +4,15 @@ use std::io::{self, Write as _};
 
 use sigchain::text;
 
-/// Exit code of a call that makes no sense.
-const USAGE: u8 = 2;
-/// Exit code of what cannot be read.
-pub(crate) const UNREADABLE: u8 = 4;
-/// Exit code of what was refused: nothing of it is recorded.
-pub(crate) const REFUSED: u8 = 5;
-/// Exit code of what may or may not be recorded.
-pub(crate) const UNCERTAIN: u8 = 6;
-/// Exit code of a ledger that another writer holds.
-pub(crate) const BUSY: u8 = 7;
+use crate::exit;
+
+pub(crate) use crate::exit::UNREADABLE;
 
 #[derive(Debug)]
 pub(crate) struct Trouble {
     exit: u8,
+    /// What `sigchain explain` knows it by.
+    code: &'static str,
     what: String,
     expected: String,
     next: String,
@@ -25,12 +20,13 @@ pub(crate) struct Trouble {
 
 impl Trouble {
     fn new(exit: u8, what: impl Into<String>, expected: &str, next: &str) -> Self {
-        Self { exit, what: what.into(), expected: expected.to_owned(), next: next.to_owned() }
+        let (what, code) = (what.into(), usual(exit));
+        Self { exit, code, what, expected: expected.to_owned(), next: next.to_owned() }
     }
 
     /// The call makes no sense.
     pub(crate) fn usage(what: impl Into<String>, expected: &str) -> Self {
-        Self::new(USAGE, what, expected, "see `sigchain help`")
+        Self::new(exit::USAGE, what, expected, "see `sigchain help`")
     }
 
     /// Something that is needed cannot be read or written.
@@ -38,9 +34,14 @@ impl Trouble {
         Self::new(UNREADABLE, what, expected, next)
     }
 
-    /// A ledger does not go along. `exit` is one of the codes above.
+    /// A ledger does not go along. `exit` is one of the table's.
     pub(crate) fn of_ledger(exit: u8, what: impl Into<String>, expected: &str, next: &str) -> Self {
         Self::new(exit, what, expected, next)
+    }
+
+    /// The same, under the stable code by which `sigchain explain` knows it.
+    pub(crate) fn coded(self, code: &'static str) -> Self {
+        Self { code, ..self }
     }
 
     /// The same, where more would have been right than the place that failed could know.
@@ -62,16 +63,41 @@ impl Trouble {
         self.exit
     }
 
+    /// The stable code, what happened, and what to do: for an answer that has a place for it.
+    pub(crate) fn parts(&self) -> (&'static str, &str, &str) {
+        (self.code, &self.what, &self.next)
+    }
+
     /// Writes it to standard error. Names of files and words of arguments are in it, so all of it is made printable.
     pub(crate) fn print(&self) {
         let safe = text::printable;
-        let text = format!(
-            "sigchain: {}\n  expected: {}\n  next: {}\n",
-            safe(&self.what),
-            safe(&self.expected),
-            safe(&self.next)
-        );
+        let what = safe(&self.what);
+        // Where the text names its code already, once is enough.
+        let is_said = self.what.contains(self.code) || stated(&self.what).is_some();
+        let code = if is_said { String::new() } else { format!("{}: ", self.code) };
+        let (expected, next) = (safe(&self.expected), safe(&self.next));
+        let text = format!("sigchain: {code}{what}\n  expected: {expected}\n  next: {next}\n");
         // If even standard error is gone there is nobody left to tell; the exit code still says it.
         let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+/// The code that a text begins with, if it does.
+fn stated(what: &str) -> Option<&str> {
+    let (code, _) = what.split_once(": ")?;
+    let is_code = code.len() > 2 && code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    is_code.then_some(code)
+}
+
+/// The code of what ends with this exit code, where nothing closer is known.
+fn usual(exit: u8) -> &'static str {
+    match exit {
+        exit::NO => "ANSWER_NO",
+        exit::USAGE => "USAGE",
+        exit::REFUSED => "REFUSED",
+        exit::UNCERTAIN => "UNCERTAIN",
+        exit::BUSY => "LEDGER_BUSY",
+        exit::QUARANTINED => "LEDGER_QUARANTINED",
+        _ => "UNREADABLE",
     }
 }

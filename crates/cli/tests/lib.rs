@@ -12,6 +12,7 @@ mod history;
 mod ledger;
 mod look;
 mod memory;
+mod operator;
 mod schema;
 mod support;
 mod writers;

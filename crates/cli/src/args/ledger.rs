@@ -11,7 +11,7 @@ use sigchain::disk::Lenience;
 use sigchain::ledger::Files;
 use sigchain::mirror;
 
-use crate::args::{Place, parse};
+use crate::args::{Place, SignerOptions, parse};
 use crate::ledger::Draft;
 use crate::trouble::Trouble;
 
@@ -62,6 +62,8 @@ pub(crate) struct InitOptions {
     #[arg(long = "operator", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(crate) operators: Vec<PathBuf>,
     #[command(flatten)]
+    pub(crate) signing: SignerOptions,
+    #[command(flatten)]
     pub(crate) files: OfFiles,
 }
 
@@ -110,6 +112,8 @@ pub(crate) struct AppendOptions {
     /// What comes with it; @FILE is a file's bytes, - those of standard input
     #[arg(long, value_name = "JSON")]
     pub(crate) payload: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) signing: SignerOptions,
     #[command(flatten)]
     of_files: OfFiles,
     /// From so many bytes on a file of the ledger is sealed and the next one begun; 67108864 unless you say otherwise
@@ -198,6 +202,8 @@ pub(crate) struct ExportOptions {
     /// end of the file is the end of what there was
     #[arg(long)]
     pub(crate) sign: bool,
+    #[command(flatten)]
+    pub(crate) signing: SignerOptions,
 }
 
 const EXPORT: &str = "\
@@ -252,6 +258,8 @@ Exit codes:
 pub(crate) struct CheckpointOptions {
     #[command(flatten)]
     pub(crate) place: Place,
+    #[command(flatten)]
+    pub(crate) signing: SignerOptions,
 }
 
 const CHECKPOINT: &str = "\
@@ -263,13 +271,20 @@ Exit codes:
 
 /// How it stands, and who wrote last
 ///
-/// Chain, head, keys and whether this user has them, last seal, who wrote last, files, bytes set aside. Reads what the files
-/// say and verifies nothing, so that it is quick however long the chain is. Takes no lock.
+/// Chain, head, keys and who has them, last seal, what is anchored on this machine and how many entries are exposed beyond it,
+/// who wrote last, files, bytes set aside. Reads what the files say and verifies nothing, so that it is quick however long the
+/// chain is. Takes no lock.
 #[derive(Args, Debug)]
 #[command(after_help = STATUS)]
 pub(crate) struct StatusOptions {
     #[command(flatten)]
     pub(crate) place: Place,
+    /// Count open actions too: a tool.call without its tool.result, an llm.request without its llm.response. Reads all entries
+    #[arg(long)]
+    pub(crate) actions: bool,
+    /// In the text form that Prometheus reads, for a textfile collector, instead of text for people
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) metrics: bool,
     /// One JSON object (spec/sigchain-status.schema.json) instead of text
     #[arg(long)]
     pub(crate) json: bool,

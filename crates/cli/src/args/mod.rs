@@ -4,10 +4,15 @@
     reason = "comments on arguments are the help, printed as they stand"
 )]
 
+#[cfg(test)]
+mod flags;
 mod history;
+mod key;
 mod ledger;
+mod operate;
 mod parse;
 mod select;
+mod signer;
 mod verify;
 
 use std::env;
@@ -22,13 +27,23 @@ use clap::{
 
 use crate::args::parse::Unfit;
 use crate::bench::Wanted;
+use crate::exit;
 use crate::look::LookOptions;
 use crate::trouble::Trouble;
 
 pub(crate) use crate::args::history::{LogOptions, ReplayOptions, ShowOptions};
-pub(crate) use crate::args::ledger::{
-    AppendOptions, CheckpointOptions, ExportOptions, ForgetOptions, InitOptions, StatusOptions,
+pub(crate) use crate::args::key::{
+    ChangeOptions, KeyApproveOptions, KeyCommand, KeyEnrollOptions, KeyNewOptions, KeyOptions,
+    KeyRevokeOptions, KeyRotateOptions, KeyShowOptions, RoleName,
 };
+pub(crate) use crate::args::ledger::{
+    AppendOptions, CheckpointOptions, ExportOptions, ForgetOptions, InitOptions, OfFiles,
+    StatusOptions,
+};
+pub(crate) use crate::args::operate::{
+    CompletionsOptions, DoctorOptions, ExplainOptions, ManOptions,
+};
+pub(crate) use crate::args::signer::{SignerName, SignerOptions};
 pub(crate) use crate::args::verify::{HeldOptions, VerifyOptions};
 
 /// A tamper-evident record of what software agents did
@@ -39,7 +54,7 @@ pub(crate) use crate::args::verify::{HeldOptions, VerifyOptions};
     max_term_width = 120,
     disable_help_flag = true,
     disable_help_subcommand = true,
-    after_help = AFTER
+    after_help = after()
 )]
 struct Cli {
     /// This
@@ -57,9 +72,14 @@ enum Word {
     Command(Command),
     /// More about one of them
     Help {
+        /// Its words, such as verify or key new
         #[arg(value_name = "COMMAND")]
-        topic: Option<String>,
+        topic: Vec<String>,
     },
+}
+
+fn after() -> String {
+    format!("{AFTER}\n\n{}", exit::sentence())
 }
 
 const AFTER: &str = "\
@@ -67,10 +87,7 @@ LEDGER is the directory of a ledger; where it is only read, a chain file or JSON
 $SIGCHAIN_LEDGER names it where the command line does not.
 
 A verdict rests on something that you held before: a key, a chain id, a checkpoint. Without it a file can only be shown to agree with \
-itself, which anybody can arrange.
-
-Exit codes: 0 done, or intact and tied to what you held; 1 the answer is no: faulty; 2 wrong call; 3 no fault but \
-unvouched; 4 unreadable; 5 refused, nothing of it is recorded; 6 uncertain whether it is; 7 another writer holds the ledger.";
+itself, which anybody can arrange. sigchain explain CODE says what any code in a message means, and what to do.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -84,8 +101,13 @@ pub(crate) enum Command {
     Log(Box<LogOptions>),
     Replay(Box<ReplayOptions>),
     Show(ShowOptions),
+    Key(Box<KeyOptions>),
+    Doctor(DoctorOptions),
+    Explain(ExplainOptions),
     Bench(Wanted),
     Demo(DemoOptions),
+    Completions(CompletionsOptions),
+    Man(ManOptions),
 }
 
 /// The ledger or file that a command is about.
@@ -117,8 +139,8 @@ pub(crate) enum Asked {
 pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, Trouble> {
     let parsed = command().try_get_matches_from(words);
     match parsed.and_then(|found| Cli::from_arg_matches(&found)) {
-        Ok(Cli { word: None, .. }) => help(None),
-        Ok(Cli { word: Some(Word::Help { topic }), .. }) => help(topic.as_deref()),
+        Ok(Cli { word: None, .. }) => help(&[]),
+        Ok(Cli { word: Some(Word::Help { topic }), .. }) => help(&topic),
         Ok(Cli { word: Some(Word::Command(command)), look, .. }) => {
             command.check().map(|command| Asked::Command(command, look))
         }
@@ -131,9 +153,19 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Asked, Trou
     }
 }
 
+/// The declarations, as completions and manual pages are made from them.
+pub(crate) fn declared() -> clap::Command {
+    Cli::command()
+}
+
 /// The declarations, with what there is to say about each command at once: there is one kind of help, and all of it is in it.
-fn command() -> clap::Command {
-    Cli::command().mut_subcommands(|command| {
+pub(crate) fn command() -> clap::Command {
+    explained(Cli::command())
+}
+
+fn explained(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(|command| {
+        let command = explained(command);
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
         let all = command.get_long_about().map(ToString::to_string).unwrap_or_default();
         let more = all.strip_prefix(&about).unwrap_or_default().trim_end().to_owned();
@@ -144,17 +176,20 @@ fn command() -> clap::Command {
     })
 }
 
-fn help(topic: Option<&str>) -> Result<Asked, Trouble> {
+fn help(topic: &[String]) -> Result<Asked, Trouble> {
     let mut all = command();
     // What a command inherits is settled by this.
     all.build();
-    let Some(topic) = topic else { return Ok(Asked::Text(all.render_help().to_string())) };
-    if let Some(command) = all.find_subcommand_mut(topic) {
-        return Ok(Asked::Text(command.render_help().to_string()));
+    let mut found = &mut all;
+    for word in topic {
+        let names: Vec<String> =
+            found.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        found = found.find_subcommand_mut(word).ok_or_else(|| {
+            let what = format!("there is no command \"{}\"", topic.join(" "));
+            Trouble::usage(what, &names.join(", "))
+        })?;
     }
-    let names: Vec<&str> = all.get_subcommands().map(clap::Command::get_name).collect();
-    let what = format!("there is no command \"{topic}\"");
-    Err(Trouble::usage(what, &names.join(", ")))
+    Ok(Asked::Text(found.render_help().to_string()))
 }
 
 impl Command {
@@ -164,7 +199,9 @@ impl Command {
             Self::Append(options) => options.check()?,
             Self::Bench(wanted) => wanted.check()?,
             Self::Init(options) => options.check()?,
+            Self::Key(options) => options.check()?,
             Self::Log(options) => options.check()?,
+            Self::Man(options) => options.check()?,
             Self::Replay(options) => options.check()?,
             Self::Verify(options) => options.check()?,
             _ => {}
@@ -194,6 +231,11 @@ fn trouble(error: &clap::Error) -> Trouble {
             expected.push_str("; or $SIGCHAIN_LEDGER set");
         }
         what = format!("missing: {missing}");
+    }
+    if let Some(ContextValue::Strings(values)) = error.get(ContextKind::ValidValue)
+        && !values.is_empty()
+    {
+        expected = values.join(", ");
     }
     let tips = rendered.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
     let next: Vec<&str> = tips.chain(["see `sigchain help`"]).collect();

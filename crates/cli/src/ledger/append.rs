@@ -18,7 +18,7 @@ use crate::trouble::Trouble;
 
 pub(crate) fn run(mut asked: AppendOptions) -> Result<u8, Trouble> {
     if asked.lines {
-        let ledger = open(&asked.place.ledger, asked.files())?;
+        let ledger = open(&asked.place.ledger, &asked.signing, asked.files())?;
         let exit = lines::run(&ledger, &asked.draft)?;
         return Ok(exit.max(close(&ledger)));
     }
@@ -29,7 +29,7 @@ pub(crate) fn run(mut asked: AppendOptions) -> Result<u8, Trouble> {
         Ok(event) => event,
         Err(refusal) => return answer(Err(refusal.into()), asked.json),
     };
-    let ledger = open(&asked.place.ledger, asked.files())?;
+    let ledger = open(&asked.place.ledger, &asked.signing, asked.files())?;
     // Told before the ledger is closed: it is durable already.
     let exit = answer(ledger.append(event), asked.json);
     let closed = close(&ledger);

@@ -9,22 +9,22 @@ use std::path::Path;
 use sigchain::chainfile::Writer;
 use sigchain::checkpoint::Checkpoint;
 use sigchain::directory::Directory;
+use sigchain::signer::Signer as _;
 use sigchain::verify::{Anchors, Report, Seen, Verifier};
 
-use crate::args::ExportOptions;
+use crate::args::{CheckpointOptions, ExportOptions};
+use crate::exit;
 use crate::held;
 use crate::input::{self, Places};
 use crate::ledger::{keys, tell, view};
 use crate::newfile::NewFile;
 use crate::out;
+use crate::signing::of_signer;
 use crate::trouble::Trouble;
-
-/// Exit code of a ledger with faults.
-const FAULTY: u8 = 1;
 
 pub(crate) fn run(asked: &ExportOptions) -> Result<u8, Trouble> {
     let directory = view(&asked.place.ledger)?;
-    let key = asked.sign.then(|| keys::checkpoints(&directory)).transpose()?;
+    let key = asked.sign.then(|| keys::checkpoints(&directory, &asked.signing)).transpose()?;
     let failed = |error: io::Error| not_written(&asked.output, &error);
     let file = NewFile::begin(&asked.output).map_err(failed)?;
     let mut writer = Writer::new(file, asked.form(), directory.chain_id()).map_err(failed)?;
@@ -40,10 +40,14 @@ pub(crate) fn run(asked: &ExportOptions) -> Result<u8, Trouble> {
     if let Some(error) = broken {
         return Err(failed(error));
     }
-    let Some(report) = judged else { return Ok(FAULTY) };
+    let Some(report) = judged else { return Ok(exit::NO) };
     let entries = writer.size();
     let file = match &key {
-        Some(key) => writer.finish_signed(&origin(&report), key),
+        Some(key) => {
+            let (size, root) = (writer.size(), writer.root());
+            let checkpoint = Checkpoint::by_signer(&origin(&report), size, root, key);
+            writer.finish_with(checkpoint.map_err(|error| of_signer(&error))?)
+        }
         None => writer.finish_unsigned(),
     };
     file.and_then(NewFile::finish).map_err(failed)?;
@@ -58,17 +62,19 @@ pub(crate) fn run(asked: &ExportOptions) -> Result<u8, Trouble> {
     Ok(0)
 }
 
-pub(crate) fn checkpoint(path: &Path) -> Result<u8, Trouble> {
+pub(crate) fn checkpoint(asked: &CheckpointOptions) -> Result<u8, Trouble> {
+    let path = &asked.place.ledger;
     let directory = view(path)?;
-    let key = keys::checkpoints(&directory)?;
+    let key = keys::checkpoints(&directory, &asked.signing)?;
     let Some(report) = judge(path, &directory, &mut |_| ControlFlow::Continue(()))? else {
-        return Ok(FAULTY);
+        return Ok(exit::NO);
     };
     let Some(root) = report.root else {
         let what = "no root is known over this ledger";
         return Err(Trouble::unreadable(what, "one over all entries", "sigchain verify LEDGER"));
     };
-    out::print(&Checkpoint::sign(&origin(&report), report.entries, root, &key).encode())?;
+    let checkpoint = Checkpoint::by_signer(&origin(&report), report.entries, root, &key);
+    out::print(&checkpoint.map_err(|error| of_signer(&error))?.encode())?;
     Ok(0)
 }
 

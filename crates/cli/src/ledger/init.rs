@@ -11,12 +11,14 @@ use sigchain::key::PublicKey;
 use sigchain::keyfile::Keys;
 use sigchain::ledger::{Genesis, Ledger, Options};
 use sigchain::limit;
+use sigchain::signer::Signer as _;
 use sigchain::text;
 
-use crate::args::InitOptions;
+use crate::args::{InitOptions, SignerOptions};
 use crate::held;
 use crate::ledger::{close, keys, of_io, of_open, tell};
 use crate::out;
+use crate::signing::{Hand, Signing};
 use crate::trouble::Trouble;
 
 pub(crate) fn run(asked: &InitOptions) -> Result<u8, Trouble> {
@@ -30,16 +32,9 @@ pub(crate) fn run(asked: &InitOptions) -> Result<u8, Trouble> {
         return Err(taken(path));
     }
     let operators = operators(&asked.operators)?;
-    let (entries, checkpoints) = (keys::generate()?, keys::generate()?);
+    let [entries, checkpoints] = hands(&asked.signing)?;
     let (id, checkpoint_id) = (entries.id(), checkpoints.id());
-    let store = Keys::in_home().map_err(|error| keys::of_file(&error))?;
-    let mut made = Vec::new();
-    for key in [&entries, &checkpoints] {
-        match store.store(key, None) {
-            Ok(path) => made.push(path),
-            Err(error) => return Err(remove(&made, keys::of_file(&error))),
-        }
-    }
+    let made = store(&[&entries, &checkpoints])?;
     let mut genesis = Genesis::new(&asked.name, entries).checkpoints(checkpoints);
     for operator in &operators {
         genesis = genesis.operator(operator);
@@ -61,9 +56,7 @@ pub(crate) fn run(asked: &InitOptions) -> Result<u8, Trouble> {
                 shown(path)
             ));
             tell(&format!("its keys were kept: entries {id}, checkpoints {checkpoint_id}:"));
-            for key in &made {
-                tell(&format!("  {}", shown(key)));
-            }
+            list(&made);
             return Err(of_open(path, &error));
         }
         Err(error) => return Err(remove(&made, of_open(path, &error))),
@@ -71,10 +64,13 @@ pub(crate) fn run(asked: &InitOptions) -> Result<u8, Trouble> {
     let (chain, origin) = (ledger.chain_id(), ledger.origin());
     close(&ledger);
     tell(&format!("made chain {origin} in \"{}\"", shown(path)));
-    tell(&format!("its keys: entries {id}, checkpoints {checkpoint_id}; back up both:"));
-    for path in &made {
-        tell(&format!("  {}", shown(path)));
+    tell(&format!("its keys: entries {id}, checkpoints {checkpoint_id}"));
+    match made.len() {
+        0 => {}
+        1 => tell("back up the one that is in a file:"),
+        _ => tell("back up both:"),
     }
+    list(&made);
     if operators.is_empty() {
         tell(NO_OPERATOR);
     }
@@ -86,12 +82,52 @@ pub(crate) fn run(asked: &InitOptions) -> Result<u8, Trouble> {
 const NO_OPERATOR: &str = "\
 AT RISK: there is no operator. Whoever steals an entry key can sign in its name, and nobody can ever revoke it or replace a key
 that is lost: the chain then ends. An operator's key is made once and kept offline, and cannot be added later:
-  openssl genpkey -algorithm ed25519 -out operator.pem && openssl pkey -in operator.pem -pubout -out operator.pub
+  sigchain key new --role operator -o operator
   sigchain init LEDGER --name NAME --operator operator.pub";
+
+/// Who signs entries, and who checkpoints: as many as were named, in this order, and keys that are made here for the rest.
+fn hands(options: &SignerOptions) -> Result<[Hand; 2], Trouble> {
+    let signing = Signing::open(options)?;
+    let mut named: Vec<Hand> = signing.named().collect();
+    if signing.is_any() {
+        let Some(hand) = signing.first()?.filter(|_| named.is_empty()) else {
+            let expected = "the agent's keys by name: --signer agent:SHA256:...";
+            return Err(Trouble::usage("agent: which does not say which key", expected));
+        };
+        named.push(hand);
+    }
+    if named.len() > 2 {
+        let what = format!("--signer was given {} times", named.len());
+        return Err(Trouble::usage(what, "at most two: for entries, and for checkpoints"));
+    }
+    let mut next = named.into_iter();
+    let mut one = || next.next().map_or_else(|| keys::generate().map(Hand::File), Ok);
+    Ok([one()?, one()?])
+}
+
+/// Writes those keys that were made here. Gives their files.
+fn store(hands: &[&Hand]) -> Result<Vec<PathBuf>, Trouble> {
+    let mut made = Vec::new();
+    for hand in hands {
+        let Hand::File(key) = hand else { continue };
+        match Keys::in_home().and_then(|store| store.store(key, None)) {
+            Ok(path) => made.push(path),
+            Err(error) => return Err(remove(&made, keys::of_file(&error))),
+        }
+    }
+    Ok(made)
+}
+
+fn list(paths: &[PathBuf]) {
+    for path in paths {
+        tell(&format!("  {}", shown(path)));
+    }
+}
 
 /// Whether something is there that a chain would have to share its place with. What an attempt left that was broken off is nothing.
 fn is_taken(path: &Path) -> io::Result<bool> {
-    let counts = |name: &OsStr| name != "durable" && name != "segment.next";
+    let left = ["durable", "reserve", "segment.next"];
+    let counts = |name: &OsStr| left.iter().all(|left| name != *left);
     match fs::read_dir(path) {
         Ok(names) => {
             for name in names {
@@ -112,17 +148,30 @@ fn is_taken(path: &Path) -> io::Result<bool> {
 fn taken(path: &Path) -> Trouble {
     let what = format!("FS_EXISTS: \"{}\" is there already", path.display());
     Trouble::usage(what, "a directory that is empty or not there: nothing is overwritten")
+        .coded("FS_EXISTS")
 }
 
 fn operators(paths: &[PathBuf]) -> Result<Vec<PublicKey>, Trouble> {
     let read = |path: &PathBuf| {
-        let key = held::key(path.as_os_str())?;
+        let key = held::key(path.as_os_str())
+            .map_err(|trouble| if path.exists() { trouble } else { not_made(path) })?;
         key.public.ok_or_else(|| {
             let what = format!("\"{}\" is a key id", path.display());
             Trouble::usage(what, "the public key itself: a PEM file")
         })
     };
     paths.iter().map(read).collect()
+}
+
+/// There is no such operator's key yet.
+fn not_made(path: &Path) -> Trouble {
+    let (what, path) = (format!("\"{}\" is not there", path.display()), shown(path));
+    let path = path.strip_suffix(".pub").unwrap_or(&path);
+    let next = format!(
+        "make one, and keep it offline: sigchain key new --role operator -o \"{path}\"; then --operator \"{path}.pub\""
+    );
+    let expected = "the public half of an operator's key";
+    Trouble::unreadable(what, expected, &next).coded("FS_MISSING")
 }
 
 /// Takes back the keys of a chain that was not made: they are of no use to anybody.

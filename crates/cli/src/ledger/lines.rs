@@ -16,11 +16,12 @@ use std::thread;
 
 use sigchain::ledger::{Ledger, Ticket};
 
+use crate::exit::{UNCERTAIN, UNREADABLE};
 use crate::ledger::draft::Draft;
 use crate::ledger::line::{LINE_MAX, Line};
 use crate::ledger::outcome::Outcome;
 use crate::ledger::stop::{Next, Stop};
-use crate::trouble::{Trouble, UNCERTAIN, UNREADABLE};
+use crate::trouble::Trouble;
 
 /// Lines that are under way, or whose outcome was not told yet.
 const WINDOW: usize = 4096;

@@ -5,9 +5,10 @@ mod draft;
 mod export;
 mod forget;
 mod init;
-mod keys;
+pub(crate) mod keys;
 mod line;
 mod lines;
+pub(crate) mod lock;
 mod outcome;
 mod status;
 mod stop;
@@ -19,16 +20,19 @@ use std::time::Duration;
 use sigchain::directory::Directory;
 use sigchain::disk::{self, DiskError};
 use sigchain::error::{AppendError, OpenError};
-use sigchain::ledger::{Files, Ledger, Options};
+use sigchain::ledger::{Files, Ledger, Options, Signers};
 use sigchain::text;
 
-use crate::trouble::{BUSY, REFUSED, Trouble, UNCERTAIN, UNREADABLE};
+use crate::args::SignerOptions;
+use crate::exit::{BUSY, REFUSED, UNCERTAIN, UNREADABLE};
+use crate::trouble::Trouble;
 
 pub(crate) use crate::ledger::append::run as append;
 pub(crate) use crate::ledger::draft::Draft;
 pub(crate) use crate::ledger::export::{checkpoint, run as export};
 pub(crate) use crate::ledger::forget::run as forget;
 pub(crate) use crate::ledger::init::run as init;
+pub(crate) use crate::ledger::outcome::Outcome;
 pub(crate) use crate::ledger::status::run as status;
 pub(crate) use crate::ledger::stop::Stop;
 
@@ -45,24 +49,30 @@ pub(crate) fn view(path: &Path) -> Result<Directory, Trouble> {
 }
 
 /// Opens it to append.
-fn open(path: &Path, files: Files) -> Result<Ledger, Trouble> {
-    let signers = keys::signers(path)?;
-    // The keys are in this process. One that seems to take long has slept with it (Ctrl-Z, a lid that was closed), and is no reason to
-    // refuse what was under way.
+fn open(path: &Path, by: &SignerOptions, files: Files) -> Result<Ledger, Trouble> {
+    open_with(path, keys::signers(path, by, None)?, files)
+}
+
+/// Opens it to append, signed by these.
+pub(crate) fn open_with(path: &Path, signers: Signers, files: Files) -> Result<Ledger, Trouble> {
+    // The keys are in this process, or with an agent that is given a time of its own. One that seems to take long has slept with it
+    // (Ctrl-Z, a lid that was closed), and is no reason to refuse what was under way.
     let options = Options::new().signer_time(SLEEPING).files(files);
     Ledger::open_at(path, signers, options).map_err(|error| of_open(path, &error))
 }
 
 /// Closes it. That it could not be closed cleanly is no loss: whatever has a receipt is durable, and whoever opens it next looks at
 /// its end. The exit code says whether anything is in doubt.
-fn close(ledger: &Ledger) -> u8 {
+pub(crate) fn close(ledger: &Ledger) -> u8 {
     match ledger.close(CLOSING) {
         Ok(_) => 0,
         // What was told to be recorded is, but not where everybody else looks.
         Err(error) if error.fenced => {
             let next =
                 "stop writing here; sigchain verify LEDGER --against COPY shows where the two part";
-            Trouble::of_ledger(UNCERTAIN, error.to_string(), "one writer of a chain", next).print();
+            let what = error.to_string();
+            let trouble = Trouble::of_ledger(UNCERTAIN, what, "one writer of a chain", next);
+            trouble.coded("LEDGER_FENCED").print();
             UNCERTAIN
         }
         Err(error) => {
@@ -73,12 +83,12 @@ fn close(ledger: &Ledger) -> u8 {
 }
 
 /// Says something to people; programs read standard output. If even standard error is gone, the exit code still says the rest.
-fn tell(what: &str) {
+pub(crate) fn tell(what: &str) {
     let _ = io::stderr().lock().write_all(format!("{what}\n").as_bytes());
 }
 
 /// Why the files of a ledger cannot be used.
-fn of_io(path: &Path, error: &io::Error) -> Trouble {
+pub(crate) fn of_io(path: &Path, error: &io::Error) -> Trouble {
     let code = disk::code_of(error);
     let exit = match code {
         "LEDGER_BUSY" => BUSY,
@@ -94,6 +104,7 @@ fn of_io(path: &Path, error: &io::Error) -> Trouble {
         None => (format!("\"{}\": {error}", path.display()), "check the name and your rights"),
     };
     Trouble::of_ledger(exit, format!("{code}: {what}"), "a ledger that can be opened", next)
+        .coded(code)
 }
 
 /// Why a ledger could not be created or opened.
@@ -112,34 +123,37 @@ fn of_open(path: &Path, error: &OpenError) -> Trouble {
                 "LEDGER_BESIDE" => (NEWEST, FIND),
                 _ => (SOUND, LOOK),
             };
-            Trouble::of_ledger(REFUSED, format!("{code}: {what}"), expected, next)
+            Trouble::of_ledger(REFUSED, format!("{code}: {what}"), expected, next).coded(code)
         }
         OpenError::Fenced { .. } => {
             let next =
                 "find the copy that went on, and compare: sigchain verify LEDGER --against COPY";
             let what = format!("LEDGER_FENCED: {error}");
-            Trouble::of_ledger(REFUSED, what, "one writer of a chain", next)
+            Trouble::of_ledger(REFUSED, what, "one writer of a chain", next).coded("LEDGER_FENCED")
         }
         OpenError::Faulty { sequence, misfit } => {
             let what = format!("entry {sequence} does not verify: {misfit}");
             Trouble::of_ledger(REFUSED, what, "a ledger without faults", LOOK)
+                .coded(misfit.code.as_str())
         }
         OpenError::Store { expected, found } => {
             Trouble::of_ledger(UNREADABLE, format!("found {found}"), expected, LOOK)
+                .coded("LEDGER_FILES")
         }
         other => Trouble::of_ledger(REFUSED, other.to_string(), SOUND, LOOK),
     }
 }
 
 /// Why an event was not recorded, or nobody knows whether it was.
-fn of_append(error: &AppendError) -> Trouble {
+pub(crate) fn of_append(error: &AppendError) -> Trouble {
     match error {
         AppendError::Refused(refusal) => {
             let text = refusal.to_string();
             let aside = format!(" ({}: {})", refusal.code(), refusal.advice());
             let what = text.strip_suffix(&aside).unwrap_or(&text);
-            let what = format!("not recorded: {}: {what}", refusal.code());
+            let what = format!("not recorded: {what}");
             Trouble::of_ledger(REFUSED, what, "an event that can be recorded", refusal.advice())
+                .coded(refusal.code())
         }
         AppendError::Uncertain { event_id, what, .. } => {
             let what = format!("it is not known whether event {event_id} is recorded: {what}");

@@ -6,12 +6,12 @@ use sigchain::error::{AppendError, Refusal};
 use sigchain::receipt::Receipt;
 use sigchain::text;
 
+use crate::exit::{REFUSED, UNCERTAIN};
 use crate::out;
-use crate::trouble::{REFUSED, UNCERTAIN};
 
 /// What became of a line, or of an event that was given by flags.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Recorded(Box<Receipt>),
     /// Code, what happened, what to do.
     Refused(&'static str, String, &'static str),
@@ -26,7 +26,7 @@ impl Outcome {
     }
 
     /// What it makes of the exit code.
-    pub(super) fn exit(&self) -> u8 {
+    pub(crate) fn exit(&self) -> u8 {
         match self {
             Self::Recorded(_) => 0,
             Self::Refused(..) => REFUSED,
@@ -45,7 +45,7 @@ impl Outcome {
     }
 
     /// As a line, with its line feed. `line` is 0 where there was none.
-    pub(super) fn write(&self, line: u64, reference: Option<&str>) -> String {
+    pub(crate) fn write(&self, line: u64, reference: Option<&str>) -> String {
         let mut json = String::with_capacity(640);
         let ok = match self {
             Self::Recorded(_) => "true",

@@ -67,6 +67,21 @@ fn init_overwrites_nothing_and_leaves_no_keys_behind() {
     assert_eq!(fs::read(place.path("led/segment-0000000000")).unwrap(), before);
 }
 
+/// What an init leaves that was broken off before there was a chain is in nobody's way.
+#[test]
+fn init_goes_on_where_one_was_broken_off() {
+    let place = empty();
+    fs::create_dir(place.path("led")).unwrap();
+    fs::set_permissions(place.path("led"), fs::Permissions::from_mode(0o700)).unwrap();
+    for name in ["durable", "reserve", "segment.next"] {
+        fs::write(place.path("led").join(name), "").unwrap();
+        fs::set_permissions(place.path("led").join(name), fs::Permissions::from_mode(0o600))
+            .unwrap();
+    }
+    place.expect(&["init", "led", "--name", "x"], 0, &["made chain"]);
+    place.expect(&["append", "led", "--type", "a.b", "--actor", "a"], 0, &["recorded"]);
+}
+
 #[test]
 fn one_event_by_flags() {
     let place = place();
@@ -157,7 +172,7 @@ fn what_is_refused_is_5_and_records_nothing() {
         &["a.b", "--episode", ""],
     ] {
         let args = [&event[..], more].concat();
-        place.expect(&args, 5, &["not recorded: FIELD: ", "next: mend the field"]);
+        place.expect(&args, 5, &["FIELD: not recorded: ", "next: mend the field"]);
         let said = place.expect(&[&args[..], &["--json"]].concat(), 5, &["\"ok\":false"]);
         schema::check("append", &serde_json::from_str(&said).unwrap());
     }

@@ -47,6 +47,7 @@ impl Place {
         let mut command = Command::new(program);
         command.current_dir(self.dir.path()).stdin(Stdio::null());
         command.env("SIGCHAIN_HOME", self.path("home")).env_remove("SIGCHAIN_LEDGER");
+        command.env_remove("SSH_AUTH_SOCK").env_remove("SIGCHAIN_PASSPHRASE_FILE");
         command
     }
 

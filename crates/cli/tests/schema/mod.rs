@@ -3,6 +3,9 @@
 use serde_json::Value;
 
 const BENCH: &str = include_str!("../../../../spec/sigchain-bench.schema.json");
+const DOCTOR: &str = include_str!("../../../../spec/sigchain-doctor.schema.json");
+const EXPLAIN: &str = include_str!("../../../../spec/sigchain-explain.schema.json");
+const KEYS: &str = include_str!("../../../../spec/sigchain-keys.schema.json");
 const OUTCOME: &str = include_str!("../../../../spec/sigchain-outcome.schema.json");
 const REPLAY: &str = include_str!("../../../../spec/sigchain-replay.schema.json");
 const REPORT: &str = include_str!("../../../../spec/sigchain-report.schema.json");
@@ -14,6 +17,9 @@ pub(crate) fn check(command: &str, value: &Value) {
     let schema = match command {
         "append" => OUTCOME,
         "bench" => BENCH,
+        "doctor" => DOCTOR,
+        "explain" => EXPLAIN,
+        "key show" => KEYS,
         "replay" => REPLAY,
         "status" => STATUS,
         "verify" => REPORT,

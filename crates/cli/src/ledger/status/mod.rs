@@ -1,5 +1,8 @@
 //! `sigchain status`: how a ledger stands, as its files say. Nothing is verified, so that it is quick however long the chain is.
 
+mod actions;
+mod metrics;
+
 use std::fmt::{self, Write as _};
 use std::io;
 use std::path::Path;
@@ -12,7 +15,10 @@ use sigchain::store::{Frames, Store as _};
 use sigchain::text;
 
 use crate::args::StatusOptions;
-use crate::ledger::keys::{self, Enrolled};
+use crate::held;
+use crate::key::custody::Custody;
+use crate::ledger::keys::Enrolled;
+use crate::ledger::status::actions::Actions;
 use crate::ledger::{of_io, view};
 use crate::out::{self, entries, grouped, plural, safe};
 use crate::trouble::Trouble;
@@ -20,12 +26,23 @@ use crate::trouble::Trouble;
 /// Segments that are listed.
 const SEGMENTS_SHOWN: usize = 10;
 
+/// What this machine has anchored of a ledger.
+enum Anchored {
+    /// So many entries.
+    At(u64),
+    Nothing,
+    /// It cannot be read.
+    Unknown(String),
+}
+
 /// What is said of a ledger.
 struct Status {
     directory: Directory,
     enrolled: Enrolled,
-    /// Ids of the keys that this user has.
-    at_hand: Vec<String>,
+    custody: Custody,
+    anchored: Anchored,
+    /// If all entries were to be read for them.
+    actions: Option<Actions>,
     head: Option<Written<'static>>,
     seal: Option<Seal>,
     /// Number, bytes that belong to the chain, and bytes of the file.
@@ -34,9 +51,11 @@ struct Status {
 
 pub(crate) fn run(options: &StatusOptions) -> Result<u8, Trouble> {
     let path = &options.place.ledger;
-    let status = Status::read(path)?;
+    let status = Status::read(path, options.actions)?;
     let mut said = String::new();
-    if options.json {
+    if options.metrics {
+        said = metrics::render(&status);
+    } else if options.json {
         said = out::ascii(&status.json().to_string()) + "\n";
     } else {
         status.write(&mut said).map_err(|_| {
@@ -47,17 +66,39 @@ pub(crate) fn run(options: &StatusOptions) -> Result<u8, Trouble> {
 }
 
 impl Status {
-    fn read(path: &Path) -> Result<Self, Trouble> {
+    fn read(path: &Path, wants_actions: bool) -> Result<Self, Trouble> {
         let directory = view(path)?;
         let failed = |error: io::Error| of_io(path, &error);
+        let anchored = match held::own(&directory.chain_id()) {
+            Ok(Some(checkpoint)) => Anchored::At(checkpoint.size()),
+            Ok(None) => Anchored::Nothing,
+            Err(error) => Anchored::Unknown(error.to_string()),
+        };
+        // Behind what was anchored: somebody may be writing.
+        directory.refresh().map_err(failed)?;
         let enrolled = Enrolled::read(&directory).map_err(failed)?;
         let head = head(&directory).map_err(failed)?;
         let seal = directory.last_seal().map_err(failed)?;
         let segments = directory.segments().map_err(failed)?;
+        let actions =
+            wants_actions.then(|| Actions::read(&directory)).transpose().map_err(failed)?;
         // Whoever only reads has no keys, and maybe no home: that is no trouble.
-        let at_hand = keys::at_hand().unwrap_or_default();
-        let at_hand = at_hand.iter().map(ToString::to_string).collect();
-        Ok(Self { directory, enrolled, at_hand, head, seal, segments })
+        let custody = Custody::look();
+        Ok(Self { directory, enrolled, custody, anchored, actions, head, seal, segments })
+    }
+
+    /// Entries that could be cut off, and this machine would not see it; none if that is not known.
+    fn exposed(&self) -> Option<u64> {
+        let size = self.directory.entries();
+        match self.anchored {
+            Anchored::At(anchored) => Some(size.saturating_sub(anchored)),
+            Anchored::Nothing => Some(size),
+            Anchored::Unknown(_) => None,
+        }
+    }
+
+    fn is_quarantined(&self) -> bool {
+        self.seal.as_ref().is_some_and(|seal| seal.state.quarantined)
     }
 
     /// Bytes that lie behind what counts of segments that were ended, and behind the durable end of the last one.
@@ -76,12 +117,14 @@ impl Status {
             writeln!(text, "  head     entry {}, {}", fields.sequence, fields.system_time)?;
             writeln!(text, "           digest {digest}")?;
         }
-        for (id, (role, until)) in &self.enrolled.keys {
-            let place = if self.at_hand.contains(&id.to_string()) { "at hand" } else { "not here" };
-            let state = until.map_or(place.to_owned(), |at| format!("ended by entry {at}"));
-            writeln!(text, "  key      {id} ({role}), {state}")?;
+        for (id, key) in &self.enrolled.keys {
+            let state = match key.until {
+                Some(at) => format!("ended by entry {at}"),
+                None => self.custody.of(*id).describe(),
+            };
+            writeln!(text, "  key      {id} ({}), {state}", key.role)?;
         }
-        match self.enrolled.operators {
+        match self.enrolled.operators.len() {
             0 => writeln!(text, "  AT RISK  no operator: a stolen key cannot be revoked")?,
             n => writeln!(
                 text,
@@ -99,6 +142,14 @@ impl Status {
             )?,
             None => writeln!(text, "  sealed   not yet")?,
         }
+        self.anchors(text)?;
+        if self.is_quarantined() {
+            writeln!(text, "  QUARANTINED: it takes no events; sigchain verify LEDGER")?;
+        }
+        match &self.actions {
+            Some(actions) => writeln!(text, "  actions  {}", actions.describe())?,
+            None => writeln!(text, "  actions  not counted: --actions reads all entries for that")?,
+        }
         match directory.writing() {
             Some(Writing { host, boot, key, process }) => writeln!(
                 text,
@@ -110,6 +161,29 @@ impl Status {
         }
         self.files(text)?;
         writeln!(text, "nothing of this was verified: sigchain verify LEDGER")
+    }
+
+    fn anchors(&self, text: &mut String) -> fmt::Result {
+        let size = self.directory.entries();
+        match &self.anchored {
+            Anchored::At(anchored) if *anchored > size => writeln!(
+                text,
+                "  BEHIND   {} are anchored on this machine: the files were set back, or cut",
+                entries(*anchored)
+            ),
+            Anchored::At(anchored) => writeln!(
+                text,
+                "  anchored on this machine: {}; exposed: {} beyond",
+                entries(*anchored),
+                grouped(size.saturating_sub(*anchored))
+            ),
+            Anchored::Nothing => {
+                writeln!(text, "  anchored nothing on this machine; exposed: {}", entries(size))
+            }
+            Anchored::Unknown(why) => {
+                writeln!(text, "  anchored not known: {}", safe(why))
+            }
+        }
     }
 
     fn files(&self, text: &mut String) -> fmt::Result {
@@ -137,11 +211,20 @@ impl Status {
     fn json(&self) -> Value {
         let chain = self.directory.chain_id();
         let (aside, behind) = self.aside();
-        let keys = self.enrolled.keys.iter().map(|(id, (role, until))| {
-            let id = id.to_string();
-            let is_at_hand = self.at_hand.contains(&id);
-            json!({ "at_hand": is_at_hand, "ended_by": until, "id": id, "role": role.to_string() })
+        let keys = self.enrolled.keys.iter().map(|(id, key)| {
+            let place = self.custody.of(*id);
+            json!({
+                "at_hand": place.is_at_hand(),
+                "custody": place.json(),
+                "ended_by": key.until,
+                "id": id.to_string(),
+                "role": key.role.to_string(),
+            })
         });
+        let anchored = match self.anchored {
+            Anchored::At(size) => Value::from(size),
+            Anchored::Nothing | Anchored::Unknown(_) => Value::Null,
+        };
         let head = self.head.as_ref().map(|head| {
             let fields = &head.fields;
             json!({
@@ -164,13 +247,17 @@ impl Status {
             |(number, bytes, file)| json!({ "bytes": bytes, "file_bytes": file, "number": number }),
         );
         json!({
+            "actions": self.actions.as_ref().map(Actions::json),
+            "anchored": anchored,
             "behind": behind,
             "chain_id": chain.to_string(),
             "entries": self.directory.entries(),
+            "exposed": self.exposed(),
             "head": head,
             "keys": keys.collect::<Vec<_>>(),
             "name": self.enrolled.name,
-            "operators": self.enrolled.operators,
+            "operators": self.enrolled.operators.len(),
+            "quarantined": self.is_quarantined(),
             "seal": seal,
             "segments": segments.collect::<Vec<_>>(),
             "set_aside": aside,
