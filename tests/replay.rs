@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::io::{self, Cursor};
 use std::ops::ControlFlow;
 
-use sigchain::chainfile::Form;
+use sigchain::chainfile::{Form, Writer};
 use sigchain::checkpoint::Checkpoint;
 use sigchain::digest::Digest;
 use sigchain::event::Event;
 use sigchain::fault::Code;
-use sigchain::frame::{Attachment, Frame, GapReason, Target, Written};
+use sigchain::frame::{Attachment, Frame, GapReason, Summary, Target, Written};
 use sigchain::id::EventId;
 use sigchain::key::{KeyId, Role, SigningKey};
 use sigchain::payload::{Part, Payload, Slot};
@@ -22,7 +22,7 @@ use sigchain::replay::{
 };
 use sigchain::reserved::{KeyRecord, Predecessor, Reason, Reserved, Trusted};
 use sigchain::stamp::{Stamp, ValidTime};
-use sigchain::verify::{Anchors, Seen, Verdict, Verifier};
+use sigchain::verify::{Anchors, Seen, Shown, Verdict, Verifier};
 
 use crate::support::{
     Build, Draft, Random, checkpoint_key, entry_key, event_id, frame_ranges, key, operator_hashes,
@@ -975,6 +975,51 @@ fn watching_changes_nothing() {
             );
         }
     }
+}
+
+/// Whoever watches a sound file sees all that it takes to write it again, byte for byte.
+#[test]
+fn what_is_seen_of_a_sound_file_is_all_of_it() {
+    let mut copied = 0;
+    for vector in vectors::all() {
+        let (mut writer, mut end) = (None, None);
+        let report = Verifier::new().threads(1).replay(vector.bytes.as_slice(), &mut |seen| {
+            let id = |shown: &Shown<'_>| shown.item.chain_id;
+            if let (None, Seen::Entry(shown)) = (&writer, seen) {
+                let form =
+                    if vector.bytes.starts_with(b"{") { Form::JsonLines } else { Form::ChainFile };
+                writer = Some(Writer::new(Vec::new(), form, id(shown)).unwrap());
+            }
+            let Some(writer) = &mut writer else { return ControlFlow::Break(()) };
+            let written = match seen {
+                Seen::Entry(shown) => {
+                    let written = shown.written;
+                    writer.copy(written, &written.part, &shown.item.digest())
+                }
+                Seen::Gap(gap) => writer.gap((*gap).clone()),
+                Seen::Seal(seal) => writer.seal((*seal).clone()),
+                Seen::Stated(checkpoint) => writer.checkpoint((*checkpoint).clone()),
+                Seen::Attached(attachment) => writer.attachment((*attachment).clone()),
+                Seen::Ended(summary) => {
+                    end = Some((*summary).clone());
+                    Ok(())
+                }
+                _ => Ok(()),
+            };
+            written.unwrap();
+            ControlFlow::Continue(())
+        });
+        let is_sound = report.unwrap().is_some_and(|report| report.total() == 0);
+        let Some(writer) = writer.filter(|_| is_sound) else { continue };
+        let bytes = match end {
+            Some(Summary::Signed(checkpoint)) => writer.finish_with(checkpoint),
+            Some(_) => writer.finish_unsigned(),
+            None => Ok(writer.leave_open()),
+        };
+        assert!(bytes.unwrap() == vector.bytes, "{}", vector.name);
+        copied += 1;
+    }
+    assert!(copied > 40, "{copied}");
 }
 
 /// More entries than a block holds: order over blocks, and the end of a watch in the midst of them.

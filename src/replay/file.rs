@@ -199,7 +199,7 @@ impl Doubts {
                 self.trusted = Some(self.trusted.map_or(*size, |trusted| trusted.min(*size)));
             }
             Seen::Seal(seal) => self.stated = self.stated.max(seal.state.size),
-            Seen::Stated(size) => self.stated = self.stated.max(*size),
+            Seen::Stated(checkpoint) => self.stated = self.stated.max(checkpoint.size()),
             _ => {}
         }
     }

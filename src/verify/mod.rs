@@ -22,7 +22,7 @@ use crate::chainfile::{Block, Ending, Form, OpenError, Reader};
 use crate::checkpoint::{Checkpoint, Seal};
 use crate::digest::Digest;
 use crate::fault::{Code, Fault, Misfit};
-use crate::frame::{Frame, Gap, Kind, Written};
+use crate::frame::{Attachment, Frame, Gap, Kind, Summary, Written};
 use crate::key::{KeyId, Purpose};
 use crate::keyring;
 use crate::projection;
@@ -46,6 +46,10 @@ type Begun = (Chain, Checked, Vec<KeyId>);
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Seen<'s> {
+    /// Bytes that were added after the fact, in a file without fault up to here. Not checked.
+    Attached(&'s Attachment<'s>),
+    /// The end that the file states, in a file without fault up to here and at it.
+    Ended(&'s Summary),
     /// An entry without fault, in a file without fault up to here.
     Entry(Shown<'s>),
     /// The first fault. No entry, gap or statement is shown after it.
@@ -57,8 +61,8 @@ pub enum Seen<'s> {
     Revoked(u64),
     /// A seal over exactly the entries before it, in a file without fault up to here.
     Seal(&'s Seal),
-    /// A checkpoint over exactly the entries before it, of this size, in a file without fault up to here.
-    Stated(u64),
+    /// A checkpoint over exactly the entries before it, in a file without fault up to here.
+    Stated(&'s Checkpoint),
 }
 
 /// An entry as a watcher sees it.
@@ -80,6 +84,7 @@ pub struct Verifier {
     anchors: Anchors,
     unique: bool,
     open_ended: bool,
+    on_word: bool,
     #[cfg(feature = "std")]
     threads: usize,
 }
@@ -109,6 +114,22 @@ impl Verifier {
         Self { open_ended, ..self }
     }
 
+    /// Whether signatures of entries below the largest checkpoint that was held are taken on the word of that checkpoint, which covers
+    /// them; the report says of how many. If it has faults, or the checkpoint is missing, they have to be looked at again without this:
+    /// [`Verifier::run_resuming`] does so by itself.
+    #[must_use]
+    pub fn on_word(self, on_word: bool) -> Self {
+        Self { on_word, ..self }
+    }
+
+    /// The size below which signatures are taken on word.
+    fn vouched(&self) -> u64 {
+        if !self.on_word {
+            return 0;
+        }
+        self.anchors.checkpoints.iter().map(Checkpoint::size).max().unwrap_or(0)
+    }
+
     /// With this many threads for the content phase; as many as there are cores unless said otherwise.
     #[cfg(feature = "std")]
     #[must_use]
@@ -118,7 +139,7 @@ impl Verifier {
 
     /// Reads and judges a whole file. An error says that it could not be read; what is wrong with it is in the report.
     pub fn run(&self, source: impl Read) -> io::Result<Report> {
-        self.run_from(source, 0, None)
+        self.run_from(source, self.vouched(), None)
     }
 
     /// As `run`, and shows what it has verified while it goes on: the very bytes that were judged, read once, one entry after the
@@ -127,7 +148,8 @@ impl Verifier {
     /// `None` if the watcher ended it: of half a file there is no report.
     pub fn replay(&self, source: impl Read, watch: &mut Watch<'_>) -> io::Result<Option<Report>> {
         let mut watcher = Watcher { watch, told: false, revoked: 0, ended: false };
-        let report = self.run_from(source, 0, Some(&mut |passed| watcher.follow(passed)))?;
+        let vouched = self.vouched();
+        let report = self.run_from(source, vouched, Some(&mut |passed| watcher.follow(passed)))?;
         Ok(if watcher.ended { None } else { Some(report) })
     }
 
@@ -135,13 +157,12 @@ impl Verifier {
     /// checkpoint, which covers them. The report says so. Whatever then does not fit is looked at again, whole.
     pub fn run_resuming<S: Read + Seek>(&self, mut source: S) -> io::Result<Report> {
         let start = source.stream_position()?;
-        let vouched = self.anchors.checkpoints.iter().map(Checkpoint::size).max().unwrap_or(0);
-        let report = self.run_from(&mut source, vouched, None)?;
+        let report = self.clone().on_word(true).run(&mut source)?;
         if report.counts.is_empty() && !report.is_anchor_missing() {
             return Ok(report);
         }
         source.seek(io::SeekFrom::Start(start))?;
-        self.run_from(source, 0, None)
+        self.clone().on_word(false).run(source)
     }
 
     fn run_from(
@@ -337,9 +358,11 @@ impl Watcher<'_, '_> {
             }
             Frame::Gap(gap) => (self.watch)(&Seen::Gap(gap)),
             // While there is no fault the tree is known, and with it each of these was compared.
-            Frame::Checkpoint(checkpoint) => (self.watch)(&Seen::Stated(checkpoint.size())),
+            Frame::Checkpoint(checkpoint) => (self.watch)(&Seen::Stated(checkpoint)),
             Frame::Seal(seal) => (self.watch)(&Seen::Seal(seal)),
-            _ => ControlFlow::Continue(()),
+            Frame::Attachment(attachment) => (self.watch)(&Seen::Attached(attachment)),
+            Frame::Trailer(trailer) => (self.watch)(&Seen::Ended(&trailer.summary)),
+            Frame::Header { .. } => ControlFlow::Continue(()),
         }
     }
 

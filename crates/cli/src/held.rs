@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sigchain::anchor::{Anchors as _, Local};
 use sigchain::chainfile::Reader;
@@ -42,10 +42,7 @@ impl Held {
         for given in &options.keys {
             keys.push(key(given)?);
         }
-        let mut checkpoints: Vec<Checkpoint> = Vec::new();
-        for path in &options.checkpoints {
-            checkpoints.push(note(path)?);
-        }
+        let checkpoints = notes(&options.checkpoints)?;
         Ok(Self { chain_id: options.chain_id, keys, checkpoints })
     }
 
@@ -91,6 +88,12 @@ pub(crate) fn own(chain_id: &Digest) -> io::Result<Option<Checkpoint>> {
     Ok(claim.and_then(|claim| Checkpoint::parse(claim.note.as_bytes()).ok()))
 }
 
+/// Checkpoints that were kept in files.
+pub(crate) fn notes(paths: &[PathBuf]) -> Result<Vec<Checkpoint>, Trouble> {
+    paths.iter().map(|path| note(path)).collect()
+}
+
+/// A checkpoint that was kept in a file.
 pub(crate) fn note(path: &Path) -> Result<Checkpoint, Trouble> {
     let bytes = input::read_small(path, NOTE_MAX)?;
     Checkpoint::parse(&bytes).map_err(|error| {

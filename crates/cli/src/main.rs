@@ -1,5 +1,6 @@
 //! The program `sigchain`: records events, verifies what was recorded, and shows what verification catches.
 
+mod access;
 mod args;
 mod bench;
 mod completions;
@@ -7,6 +8,7 @@ mod demo;
 mod doctor;
 mod exit;
 mod explain;
+mod extract;
 mod held;
 mod history;
 mod input;
@@ -17,6 +19,7 @@ mod look;
 mod newfile;
 mod out;
 mod passphrase;
+mod record;
 mod signing;
 mod trouble;
 mod verify;
@@ -58,18 +61,21 @@ fn run() -> Result<u8, Trouble> {
     match command {
         Command::Append(options) => ledger::append(*options),
         Command::Bench(wanted) => bench::run(&wanted),
-        Command::Checkpoint(options) => ledger::checkpoint(&options),
+        Command::Checkpoint(options) => extract::checkpoint(&options),
         Command::Completions(options) => completions::scripts(&options),
         Command::Demo(options) => demo::run(options.keep),
+        Command::Diff(options) => history::diff(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Explain(options) => explain::run(&options),
-        Command::Export(options) => ledger::export(&options),
+        Command::Export(options) => extract::export(&options),
         Command::Forget(options) => ledger::forget(&options.ledger),
         Command::Init(options) => ledger::init(&options),
         Command::Key(options) => key::run(&options),
         Command::Log(options) => history::log(&options),
         Command::Man(options) => completions::pages(&options),
+        Command::Prove(options) => extract::prove(&options),
         Command::Replay(options) => history::replay(&options),
+        Command::Sample(options) => extract::sample(&options),
         Command::Show(options) => history::show(&options),
         Command::Status(options) => ledger::status(&options),
         Command::Verify(options) => verify::run(&options),

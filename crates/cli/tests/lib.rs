@@ -8,6 +8,7 @@
 
 mod cli;
 mod disk;
+mod extract;
 mod history;
 mod ledger;
 mod look;

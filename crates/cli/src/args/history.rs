@@ -140,7 +140,8 @@ pub(crate) struct PlaceAndPoint {
 }
 
 impl PlaceAndPoint {
-    fn settle(&self) -> Result<(PathBuf, Point), Trouble> {
+    /// The ledger and the point.
+    pub(super) fn settle(&self) -> Result<(PathBuf, Point), Trouble> {
         let (ledger, word) = match (self.words.as_slice(), ledger_of_environment()) {
             ([ledger, word], _) => (PathBuf::from(ledger), word),
             ([word], Some(ledger)) => (ledger, word),

@@ -1,11 +1,10 @@
-//! Arguments of the commands about a ledger on files: init, append, export, checkpoint, status, forget.
+//! Arguments of the commands about a ledger on files: init, append, status, forget.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
-use sigchain::chainfile::Form;
+use clap::Args;
 use sigchain::directory::Limits;
 use sigchain::disk::Lenience;
 use sigchain::ledger::Files;
@@ -183,51 +182,6 @@ impl AppendOptions {
     }
 }
 
-/// All of it as one file that proves itself
-///
-/// Writes all durable entries of LEDGER and verifies them on the way. Takes no lock: it can run while another process
-/// writes. FILE appears whole or not at all, and is never put in the place of another.
-#[derive(Args, Debug)]
-#[command(after_help = EXPORT)]
-pub(crate) struct ExportOptions {
-    #[command(flatten)]
-    pub(crate) place: Place,
-    /// Where to
-    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    pub(crate) output: PathBuf,
-    /// A chain file, or JSON lines
-    #[arg(long, value_name = "FORM", default_value = "sigchain")]
-    form: FormName,
-    /// End it with a checkpoint by the chain's checkpoint key, from $SIGCHAIN_HOME/keys. Without it nobody says that the
-    /// end of the file is the end of what there was
-    #[arg(long)]
-    pub(crate) sign: bool,
-    #[command(flatten)]
-    pub(crate) signing: SignerOptions,
-}
-
-const EXPORT: &str = "\
-Exit codes:
-  0  written
-  1  the ledger is faulty, or ends before what this machine has anchored of it: nothing was written
-  2  the call makes no sense, or FILE is there already
-  4  unreadable: the ledger or the key; or FILE cannot be written";
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FormName {
-    Sigchain,
-    Jsonl,
-}
-
-impl ExportOptions {
-    pub(crate) fn form(&self) -> Form {
-        match self.form {
-            FormName::Sigchain => Form::ChainFile,
-            FormName::Jsonl => Form::JsonLines,
-        }
-    }
-}
-
 /// This machine need no longer remember what was made at LEDGER
 ///
 /// It remembers in $SIGCHAIN_HOME which chain was made in which directory, so that init does not begin another one where
@@ -247,27 +201,6 @@ Exit codes:
   0  forgotten, or nothing was remembered
   2  the call makes no sense
   4  unreadable: $SIGCHAIN_HOME, or the path";
-
-/// A signed statement about all of it, to be kept elsewhere
-///
-/// Prints a checkpoint, a C2SP signed note, over all durable entries of LEDGER, by the chain's checkpoint key from
-/// $SIGCHAIN_HOME/keys. Verifies all of them first. Takes no lock. Keep the note where nobody who can write the ledger can:
-/// `sigchain verify LEDGER --checkpoint NOTE` then shows whether anything before it was changed, or cut off.
-#[derive(Args, Debug)]
-#[command(after_help = CHECKPOINT)]
-pub(crate) struct CheckpointOptions {
-    #[command(flatten)]
-    pub(crate) place: Place,
-    #[command(flatten)]
-    pub(crate) signing: SignerOptions,
-}
-
-const CHECKPOINT: &str = "\
-Exit codes:
-  0  signed
-  1  the ledger is faulty, or ends before what this machine has anchored of it: nothing was signed
-  2  the call makes no sense
-  4  unreadable: the ledger or the key";
 
 /// How it stands, and who wrote last
 ///

@@ -4,6 +4,8 @@
     reason = "comments on arguments are the help, printed as they stand"
 )]
 
+mod diff;
+mod extract;
 #[cfg(test)]
 mod flags;
 mod history;
@@ -31,18 +33,23 @@ use crate::exit;
 use crate::look::LookOptions;
 use crate::trouble::Trouble;
 
+pub(crate) use crate::args::diff::DiffOptions;
+pub(crate) use crate::args::extract::{
+    CheckpointOptions, ExportOptions, FormName, ProveOptions, RecordOptions, SampleOptions,
+    Withhold,
+};
 pub(crate) use crate::args::history::{LogOptions, ReplayOptions, ShowOptions};
 pub(crate) use crate::args::key::{
     ChangeOptions, KeyApproveOptions, KeyCommand, KeyEnrollOptions, KeyNewOptions, KeyOptions,
     KeyRevokeOptions, KeyRotateOptions, KeyShowOptions, RoleName,
 };
 pub(crate) use crate::args::ledger::{
-    AppendOptions, CheckpointOptions, ExportOptions, ForgetOptions, InitOptions, OfFiles,
-    StatusOptions,
+    AppendOptions, ForgetOptions, InitOptions, OfFiles, StatusOptions,
 };
 pub(crate) use crate::args::operate::{
     CompletionsOptions, DoctorOptions, ExplainOptions, ManOptions,
 };
+pub(crate) use crate::args::select::Selection;
 pub(crate) use crate::args::signer::{SignerName, SignerOptions};
 pub(crate) use crate::args::verify::{HeldOptions, VerifyOptions};
 
@@ -95,11 +102,14 @@ pub(crate) enum Command {
     Append(Box<AppendOptions>),
     Status(StatusOptions),
     Checkpoint(CheckpointOptions),
-    Export(ExportOptions),
+    Export(Box<ExportOptions>),
+    Prove(ProveOptions),
+    Sample(Box<SampleOptions>),
     Forget(ForgetOptions),
     Verify(Box<VerifyOptions>),
     Log(Box<LogOptions>),
     Replay(Box<ReplayOptions>),
+    Diff(DiffOptions),
     Show(ShowOptions),
     Key(Box<KeyOptions>),
     Doctor(DoctorOptions),
@@ -198,11 +208,13 @@ impl Command {
         match &self {
             Self::Append(options) => options.check()?,
             Self::Bench(wanted) => wanted.check()?,
+            Self::Export(options) => options.check()?,
             Self::Init(options) => options.check()?,
             Self::Key(options) => options.check()?,
             Self::Log(options) => options.check()?,
             Self::Man(options) => options.check()?,
             Self::Replay(options) => options.check()?,
+            Self::Sample(options) => options.check()?,
             Self::Verify(options) => options.check()?,
             _ => {}
         }

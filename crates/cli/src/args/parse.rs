@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use sigchain::digest::Digest;
 use sigchain::id::TraceId;
+use sigchain::limit;
 use sigchain::point::Point;
+use sigchain::select::Filter;
 use sigchain::stamp::ValidTime;
 
+use crate::args::extract::Withhold;
 use crate::history::Grep;
 
 /// A word that does not mean what it should.
@@ -77,4 +80,32 @@ pub(super) fn grep(text: &str) -> Result<Grep, Unfit> {
         let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
         Unfit::new(text, "pattern", &format!("a regular expression: {why}"))
     })
+}
+
+/// How many entries a sample has: more than this nobody looks at, and their paths and payloads are held in memory.
+const SAMPLE_MAX: u64 = 100_000;
+
+pub(super) fn sample(text: &str) -> Result<u64, Unfit> {
+    let unfit = || Unfit::new(text, "number of entries", "a number from 1 to 100000");
+    text.parse().ok().filter(|count| (1..=SAMPLE_MAX).contains(count)).ok_or_else(unfit)
+}
+
+pub(super) fn withhold(text: &str) -> Result<Withhold, Unfit> {
+    const EXPECTED: &str = "TYPE or TYPE:FIELD, such as llm.* or tool.call:arguments";
+    let (pattern, field) = match text.split_once(':') {
+        Some((pattern, field)) => (pattern, Some(field)),
+        None => (text, None),
+    };
+    let unfit = || Unfit::new(text, "payload to withhold", EXPECTED);
+    let filter = Filter::new().event_type(pattern).map_err(|_| unfit())?;
+    if field.is_some_and(|field| !limit::is_name(field)) {
+        return Err(unfit());
+    }
+    if limit::is_reserved(pattern) {
+        let expected =
+            "a type that is not the ledger's own: keys and erasures hang on the payloads of those";
+        return Err(Unfit::new(text, "payload that can be withheld", expected));
+    }
+    let (text, field) = (text.to_owned(), field.map(str::to_owned));
+    Ok(Withhold { text, filter, field })
 }

@@ -71,4 +71,23 @@ impl Selection {
         }
         Ok(filter.valid(self.valid_from, self.valid_to))
     }
+
+    /// What was said and holds, by the names of the flags.
+    pub(crate) fn described(&self) -> Vec<(&'static str, Vec<String>)> {
+        let point = |point: &Option<Point>| point.iter().map(Point::to_string).collect();
+        let text = |word: &Option<String>| word.iter().cloned().collect();
+        let time = |time: Option<ValidTime>| time.iter().map(ToString::to_string).collect();
+        let all = [
+            ("since", point(&self.since)),
+            ("until", point(&self.until)),
+            ("type", self.types.clone()),
+            ("actor", text(&self.actor)),
+            ("episode", text(&self.episode)),
+            ("correlation", text(&self.correlation)),
+            ("trace", self.trace.iter().map(ToString::to_string).collect()),
+            ("valid-from", time(self.valid_from)),
+            ("valid-to", time(self.valid_to)),
+        ];
+        all.into_iter().filter(|(_, words)| !words.is_empty()).collect()
+    }
 }

@@ -1,7 +1,8 @@
-//! `sigchain replay`, `sigchain log` and `sigchain show`: what a record says, verified while it is read.
+//! `sigchain replay`, `sigchain diff`, `sigchain log` and `sigchain show`: what a record says, verified while it is read.
 
 mod basis;
 mod causes;
+mod diff;
 mod entry;
 mod grep;
 mod log;
@@ -25,6 +26,7 @@ use crate::input::{self, Input, Places};
 use crate::out;
 use crate::trouble::{self, Trouble};
 
+pub(crate) use crate::history::diff::run as diff;
 pub(crate) use crate::history::grep::Grep;
 pub(crate) use crate::history::log::run as log;
 pub(crate) use crate::history::replay::run as replay;
@@ -38,15 +40,15 @@ const USAGE: u8 = 2;
 const ONLY_ITSELF: &str = "verified only against itself, which anybody can arrange; against what you hold: sigchain verify";
 
 /// A file that was opened to be read.
-struct Opened {
-    source: ChainFile<'static>,
-    name: String,
+pub(crate) struct Opened {
+    pub(crate) source: ChainFile<'static>,
+    pub(crate) name: String,
     /// What its places count.
-    places: Places,
+    pub(crate) places: Places,
 }
 
 /// Opens a file so that it can be read again, or what is none so that it is read once.
-fn open(path: &Path, verifier: Verifier) -> Result<Opened, Trouble> {
+pub(crate) fn open(path: &Path, verifier: Verifier) -> Result<Opened, Trouble> {
     let name = input::name(path);
     let failed = |error| input::cannot_read(&name, &error);
     let about = if args::is_stdin(path) { None } else { Some(input::about(path)?) };
@@ -77,7 +79,7 @@ fn describe(fault: &Fault, places: &Places) -> String {
 }
 
 /// Why there is no state. What comes from a file is cut where it is too long, and what we say ourselves is not.
-fn sentence(error: &ReplayError) -> String {
+pub(crate) fn sentence(error: &ReplayError) -> String {
     match error {
         ReplayError::Fault(faulty) => {
             let what = if faulty.is_point_unknown {
@@ -109,7 +111,7 @@ fn hint(what: &str) {
 }
 
 /// The exit code of what kept a replay from giving a state.
-fn exit_of(error: &ReplayError) -> u8 {
+pub(crate) fn exit_of(error: &ReplayError) -> u8 {
     match error {
         ReplayError::Io(_) => trouble::UNREADABLE,
         ReplayError::Fault(faulty)

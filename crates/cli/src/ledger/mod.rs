@@ -1,8 +1,7 @@
-//! Commands about a ledger on files: its making, appending to it, and what is taken out of it.
+//! Commands about a ledger on files: its making, appending to it, how it stands.
 
 mod append;
 mod draft;
-mod export;
 mod forget;
 mod init;
 pub(crate) mod keys;
@@ -25,11 +24,11 @@ use sigchain::text;
 
 use crate::args::SignerOptions;
 use crate::exit::{BUSY, REFUSED, UNCERTAIN, UNREADABLE};
+use crate::signing::Hand;
 use crate::trouble::Trouble;
 
 pub(crate) use crate::ledger::append::run as append;
 pub(crate) use crate::ledger::draft::Draft;
-pub(crate) use crate::ledger::export::{checkpoint, run as export};
 pub(crate) use crate::ledger::forget::run as forget;
 pub(crate) use crate::ledger::init::run as init;
 pub(crate) use crate::ledger::outcome::Outcome;
@@ -48,8 +47,13 @@ pub(crate) fn view(path: &Path) -> Result<Directory, Trouble> {
     directory.map_err(|error| of_io(path, &error))
 }
 
+/// The key that signs checkpoints of this ledger, if this user has it.
+pub(crate) fn checkpoint_key(directory: &Directory, by: &SignerOptions) -> Result<Hand, Trouble> {
+    keys::checkpoints(directory, by)
+}
+
 /// Opens it to append.
-fn open(path: &Path, by: &SignerOptions, files: Files) -> Result<Ledger, Trouble> {
+pub(crate) fn open(path: &Path, by: &SignerOptions, files: Files) -> Result<Ledger, Trouble> {
     open_with(path, keys::signers(path, by, None)?, files)
 }
 

@@ -199,7 +199,7 @@ fn wrong_calls_are_2() {
         &["append", "led", "--lines", "--wait", "soon"],
         &["append", "led", "other", "--lines"],
         &["export", "led"],
-        &["export", "led", "-o", "x", "--form", "csv"],
+        &["export", "led", "-o", "x", "--form", "xml"],
         &["checkpoint", "led", "--json"],
         &["status", "led", "x"],
     ] {

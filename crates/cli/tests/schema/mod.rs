@@ -3,12 +3,14 @@
 use serde_json::Value;
 
 const BENCH: &str = include_str!("../../../../spec/sigchain-bench.schema.json");
+const DIFF: &str = include_str!("../../../../spec/sigchain-diff.schema.json");
 const DOCTOR: &str = include_str!("../../../../spec/sigchain-doctor.schema.json");
 const EXPLAIN: &str = include_str!("../../../../spec/sigchain-explain.schema.json");
 const KEYS: &str = include_str!("../../../../spec/sigchain-keys.schema.json");
 const OUTCOME: &str = include_str!("../../../../spec/sigchain-outcome.schema.json");
 const REPLAY: &str = include_str!("../../../../spec/sigchain-replay.schema.json");
 const REPORT: &str = include_str!("../../../../spec/sigchain-report.schema.json");
+const SAMPLE: &str = include_str!("../../../../spec/sigchain-sample.schema.json");
 const STATUS: &str = include_str!("../../../../spec/sigchain-status.schema.json");
 
 /// Checks the answer of a command with --json.
@@ -17,10 +19,12 @@ pub(crate) fn check(command: &str, value: &Value) {
     let schema = match command {
         "append" => OUTCOME,
         "bench" => BENCH,
+        "diff" => DIFF,
         "doctor" => DOCTOR,
         "explain" => EXPLAIN,
         "key show" => KEYS,
         "replay" => REPLAY,
+        "sample" => SAMPLE,
         "status" => STATUS,
         "verify" => REPORT,
         other => panic!("the answer of {other} has no schema"),
