@@ -1,9 +1,11 @@
 //! The ledger on files.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sigchain::anchor::Local;
@@ -125,6 +127,24 @@ fn left_open(name: &str) -> PathBuf {
     }
     ledger.append_batch(vec![event(4), event(5)]).unwrap();
     path
+}
+
+/// Whoever shows how far a verification is knows the end of the stream beforehand, and is told of the entries on the way.
+#[test]
+fn how_far_a_verification_is_can_be_shown() {
+    let path = left_open("how-far");
+    let view = Directory::view(disk::open_to_read(&path).unwrap()).unwrap();
+    let mut all = Vec::new();
+    view.stream().unwrap().read_to_end(&mut all).unwrap();
+    let length = usize::try_from(view.stream().unwrap().length()).unwrap();
+    // The magic and the header are not counted.
+    assert!((length..length + 128).contains(&all.len()), "{length} of {}", all.len());
+    for threads in [1, 2] {
+        let counter = Arc::new(AtomicU64::new(0));
+        let verifier = Verifier::new().open_ended(true).threads(threads);
+        let report = verifier.counted(Arc::clone(&counter)).run(all.as_slice()).unwrap();
+        assert_eq!(counter.load(Ordering::Relaxed), report.entries);
+    }
 }
 
 /// With the record gone, as after a power cut, every cut is a torn tail: what is whole stays, what was signed and is not is

@@ -67,6 +67,12 @@ impl Stream {
         self.atlas.clone()
     }
 
+    /// How many bytes it has, its header and what was found to be damaged aside: for whoever shows how far it is.
+    pub fn length(&self) -> u64 {
+        let of = |(piece, end): &(Arc<Piece>, u64)| end.saturating_sub(piece.start);
+        self.pieces.iter().map(of).fold(0, u64::saturating_add)
+    }
+
     /// Makes the next block ready. Nothing is ready afterwards only at the end.
     fn make(&mut self) -> io::Result<()> {
         self.ready.clear();

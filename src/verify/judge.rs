@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::chain::{Candidate, Chain, Link};
 use crate::chainfile::{Block, Ending, RawFrame};
@@ -48,6 +50,8 @@ pub(super) struct Judge {
     /// For each key the last entry that it approved.
     approved: BTreeMap<KeyId, u64>,
     pub(super) stopped: bool,
+    /// Told how far it is after each block.
+    pub(super) counter: Option<Arc<AtomicU64>>,
 }
 
 /// A frame that was just judged, for whoever follows along.
@@ -107,6 +111,7 @@ impl Judge {
             claims: Claims::default(),
             losses: Losses::default(),
             stopped: false,
+            counter: None,
         }
     }
 
@@ -156,6 +161,9 @@ impl Judge {
                 let passed = Passed { block, raw, digest, chain, report };
                 self.stopped |= follow(&passed).is_break();
             }
+        }
+        if let Some(counter) = &self.counter {
+            counter.store(self.chain.size(), Ordering::Relaxed);
         }
     }
 

@@ -16,6 +16,8 @@ mod parallel;
 
 use std::io::{self, Read, Seek};
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::chain::Chain;
 use crate::chainfile::{Block, Ending, Form, OpenError, Reader};
@@ -85,6 +87,7 @@ pub struct Verifier {
     unique: bool,
     open_ended: bool,
     on_word: bool,
+    counter: Option<Arc<AtomicU64>>,
     #[cfg(feature = "std")]
     threads: usize,
 }
@@ -128,6 +131,13 @@ impl Verifier {
             return 0;
         }
         self.anchors.checkpoints.iter().map(Checkpoint::size).max().unwrap_or(0)
+    }
+
+    /// Sets `counter` to the number of entries that were judged, a block at a time: for whoever shows how far it is. It says nothing about
+    /// what was found.
+    #[must_use]
+    pub fn counted(self, counter: Arc<AtomicU64>) -> Self {
+        Self { counter: Some(counter), ..self }
     }
 
     /// With this many threads for the content phase; as many as there are cores unless said otherwise.
@@ -200,7 +210,9 @@ impl Verifier {
                     }
                 }
                 let needs_trailer = reader.form() == Form::ChainFile && !self.open_ended;
-                let judge = Judge::new(chain, needs_trailer, &genesis, approvers, anchors, report);
+                let mut judge =
+                    Judge::new(chain, needs_trailer, &genesis, approvers, anchors, report);
+                judge.counter.clone_from(&self.counter);
                 self.go_on(reader, judge, vouched, follower)
             }
         }

@@ -29,6 +29,7 @@ const USERS: &str = "/etc/passwd";
 pub(crate) enum Act {
     Export,
     Sample,
+    Verify,
 }
 
 impl Act {
@@ -37,6 +38,7 @@ impl Act {
         match self {
             Self::Export => "export",
             Self::Sample => "sample",
+            Self::Verify => "verify",
         }
     }
 }
@@ -110,6 +112,15 @@ pub(crate) fn check(
     let what = format!("ACCESS_POLICY: no {} of this ledger without a record: {why}", act.word());
     let next = "say what it is for: --record PURPOSE; nothing was taken out";
     Err(Trouble::of_ledger(REFUSED, what, "--record PURPOSE", next))
+}
+
+/// Refuses to record in a file.
+pub(crate) fn only_in_a_ledger(options: &RecordOptions) -> Result<(), Trouble> {
+    if options.purpose.is_some() {
+        let what = "--record with a file, to which nothing can be appended";
+        return Err(Trouble::usage(what, "a ledger, which is a directory"));
+    }
+    Ok(())
 }
 
 /// What a policy requires: `{"require":["export",...]}`, other keys aside.

@@ -29,21 +29,43 @@ pub(crate) struct HeldKey {
     pub(crate) origin: Option<String>,
 }
 
+/// The very bytes that something held was read from, for whoever wants to say later what that was.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) what: &'static str,
+    pub(crate) name: String,
+    pub(crate) size: u64,
+    pub(crate) digest: Digest,
+}
+
+impl Origin {
+    fn new(what: &'static str, name: String, bytes: &[u8]) -> Self {
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        Self { what, name, size, digest: Digest::of(&[bytes]) }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) chain_id: Option<Digest>,
     pub(crate) keys: Vec<HeldKey>,
     pub(crate) checkpoints: Vec<Checkpoint>,
+    /// Of what was in files, in the order of the command line.
+    pub(crate) origins: Vec<Origin>,
 }
 
 impl Held {
     pub(crate) fn load(options: &HeldOptions) -> Result<Self, Trouble> {
+        let mut origins: Vec<Origin> = Vec::new();
         let mut keys: Vec<HeldKey> = Vec::new();
         for given in &options.keys {
-            keys.push(key(given)?);
+            keys.push(key_from(given, &mut origins)?);
         }
-        let checkpoints = notes(&options.checkpoints)?;
-        Ok(Self { chain_id: options.chain_id, keys, checkpoints })
+        let mut checkpoints: Vec<Checkpoint> = Vec::new();
+        for path in &options.checkpoints {
+            checkpoints.push(note_from(path, &mut origins)?);
+        }
+        Ok(Self { chain_id: options.chain_id, keys, checkpoints, origins })
     }
 
     /// With what this machine has anchored of the ledger that begins with `head`, unasked: it is what shows that the end of a ledger was
@@ -56,6 +78,9 @@ impl Held {
                 let entries = out::entries(checkpoint.size());
                 out::note(&format!("anchored on this machine: {entries}"));
                 if !self.checkpoints.contains(&checkpoint) {
+                    let (what, name) = ("checkpoint", "anchored on this machine".to_owned());
+                    let origin = Origin::new(what, name, checkpoint.encode().as_bytes());
+                    self.origins.push(origin);
                     self.checkpoints.push(checkpoint);
                 }
             }
@@ -95,7 +120,13 @@ pub(crate) fn notes(paths: &[PathBuf]) -> Result<Vec<Checkpoint>, Trouble> {
 
 /// A checkpoint that was kept in a file.
 pub(crate) fn note(path: &Path) -> Result<Checkpoint, Trouble> {
+    note_from(path, &mut Vec::new())
+}
+
+/// The same, and where it came from.
+fn note_from(path: &Path, origins: &mut Vec<Origin>) -> Result<Checkpoint, Trouble> {
     let bytes = input::read_small(path, NOTE_MAX)?;
+    origins.push(Origin::new("checkpoint", input::name(path), &bytes));
     Checkpoint::parse(&bytes).map_err(|error| {
         Trouble::unreadable(
             format!("\"{}\" is no checkpoint, at byte {}", input::name(path), error.at),
@@ -106,6 +137,10 @@ pub(crate) fn note(path: &Path) -> Result<Checkpoint, Trouble> {
 }
 
 pub(crate) fn key(given: &OsStr) -> Result<HeldKey, Trouble> {
+    key_from(given, &mut Vec::new())
+}
+
+fn key_from(given: &OsStr, origins: &mut Vec<Origin>) -> Result<HeldKey, Trouble> {
     if let Some(text) = given.to_str() {
         if let Some(id) = KeyId::parse(text) {
             return Ok(HeldKey { id, public: None, origin: None });
@@ -118,6 +153,7 @@ pub(crate) fn key(given: &OsStr) -> Result<HeldKey, Trouble> {
     let bytes = input::read_small(path, KEY_FILE_MAX).map_err(|trouble| {
         trouble.expecting("a key id (32 hex digits), a vkey NAME+HEX+BASE64, or a public key file that can be read")
     })?;
+    origins.push(Origin::new("key", input::name(path), &bytes));
     let parsed = std::str::from_utf8(&bytes).map_err(|_| "bytes that are no text");
     let parsed = parsed.and_then(|text| {
         vkey(text.trim_end()).unwrap_or_else(|| {

@@ -72,31 +72,41 @@ pub(crate) struct Input {
     head: Vec<u8>,
     source: Box<dyn Read>,
     places: Places,
+    length: Option<u64>,
 }
 
 impl Input {
     pub(crate) fn open(path: &Path) -> Result<Self, Trouble> {
         let name = name(path);
         let failed = |error| cannot_read(&name, &error);
-        let mut places = None;
+        let (mut places, mut length) = (None, None);
         let mut source: Box<dyn Read> = if args::is_stdin(path) {
             Box::new(io::stdin().lock())
         } else if is_ledger(path)? {
             let stream = stream(path)?;
             places = Some(Places::Segments(stream.atlas()));
+            length = Some(stream.length());
             Box::new(stream)
         } else {
-            Box::new(File::open(path).map_err(failed)?)
+            let file = File::open(path).map_err(failed)?;
+            // Of a pipe nobody knows how much will come.
+            length = file.metadata().ok().filter(Metadata::is_file).map(|about| about.len());
+            Box::new(file)
         };
         let mut head = Vec::new();
         (&mut source).take(HEAD).read_to_end(&mut head).map_err(failed)?;
         let places = places.unwrap_or_else(|| Places::of_file(head.first()));
-        Ok(Self { name, head, source, places })
+        Ok(Self { name, head, source, places, length })
     }
 
     /// What the places of its faults count.
     pub(crate) fn places(&self) -> &Places {
         &self.places
+    }
+
+    /// How many bytes it has, about, if that can be known before it is read.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.length
     }
 
     /// What to call it.

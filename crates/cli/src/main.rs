@@ -20,6 +20,7 @@ mod newfile;
 mod out;
 mod passphrase;
 mod record;
+mod report;
 mod signing;
 mod trouble;
 mod verify;

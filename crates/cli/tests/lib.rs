@@ -14,6 +14,7 @@ mod ledger;
 mod look;
 mod memory;
 mod operator;
+mod report;
 mod schema;
 mod support;
 mod writers;

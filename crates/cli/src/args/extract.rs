@@ -19,8 +19,8 @@ use crate::trouble::Trouble;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Who takes it out, and why")]
 pub(crate) struct RecordOptions {
-    /// Record in the ledger first what is taken out, by whom, and for this PURPOSE; if that cannot be recorded nothing is
-    /// taken out. A ledger can demand it
+    /// Record in the ledger what is taken out or verified, by whom, and for this PURPOSE; if that cannot be recorded nothing
+    /// is taken out. A ledger can demand it
     #[arg(long = "record", value_name = "PURPOSE")]
     pub(crate) purpose: Option<String>,
     /// Who that is; human:USER, by your user name, unless you say otherwise
@@ -234,7 +234,7 @@ pub(crate) struct SampleOptions {
     /// A checkpoint that was kept elsewhere: drawn from the entries up to it, and proved by it, so that no key is needed
     #[arg(long, value_name = "NOTE", value_hint = clap::ValueHint::FilePath)]
     pub(crate) checkpoint: Option<PathBuf>,
-    /// What is in sample.json on standard output, as one line, instead of text
+    /// One JSON object (spec/sigchain-sample.schema.json) instead of text: what is in sample.json
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]

@@ -41,12 +41,12 @@ fn kind(arg: &Arg) -> (Option<char>, Vec<String>, String) {
 const EXCEPTIONS: &[(&str, &str)] = &[
     // Of an event one, of a selection any number.
     ("type", "append"),
-    ("actor", "append"),
-    ("episode", "append"),
-    ("correlation", "append"),
-    ("trace", "append"),
-    // Many pages go into a directory.
+    // What an entry is proved by is one; a verdict can rest on many.
+    ("checkpoint", "prove"),
+    ("checkpoint", "sample"),
+    // Many files go into a directory.
     ("output", "man"),
+    ("output", "sample"),
 ];
 
 /// Words that begin alike and are not one word cut short.
@@ -111,6 +111,7 @@ const WITHOUT_JSON: &[&str] = &[
     "init",        // the one line is the answer, as arguments for verify
     "checkpoint",  // a signed note
     "export",      // the file is the answer
+    "prove",       // a proof
     "forget",      // nothing to say
     "demo",        // for people
     "key",         // its commands answer

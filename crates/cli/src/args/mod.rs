@@ -233,9 +233,6 @@ fn trouble(error: &clap::Error) -> Trouble {
         what = format!("{}: {}", flag.unwrap_or_default(), unfit.what);
         expected.clone_from(&unfit.expected);
     }
-    if let Some(ContextValue::Strings(values)) = error.get(ContextKind::ValidValue) {
-        expected = format!("one of {}", values.join(", "));
-    }
     if error.kind() == ErrorKind::MissingRequiredArgument {
         let missing = error.get(ContextKind::InvalidArg).map(ToString::to_string);
         let missing = missing.unwrap_or_default();
@@ -247,7 +244,7 @@ fn trouble(error: &clap::Error) -> Trouble {
     if let Some(ContextValue::Strings(values)) = error.get(ContextKind::ValidValue)
         && !values.is_empty()
     {
-        expected = values.join(", ");
+        expected = format!("one of {}", values.join(", "));
     }
     let tips = rendered.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
     let next: Vec<&str> = tips.chain(["see `sigchain help`"]).collect();

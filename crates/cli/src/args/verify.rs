@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use sigchain::digest::Digest;
 
+use crate::args::extract::RecordOptions;
+use crate::args::signer::SignerOptions;
 use crate::args::{Place, is_stdin, parse};
+use crate::report::Kind;
 use crate::trouble::Trouble;
 
 /// What the user held before.
@@ -37,8 +40,6 @@ pub(crate) struct HeldOptions {
 pub(crate) struct VerifyOptions {
     #[command(flatten)]
     pub(crate) place: Place,
-    #[command(flatten)]
-    pub(crate) held: HeldOptions,
     /// Another file of the same chain: are there two signed entries with one sequence?
     #[arg(long, value_name = "OTHER", value_hint = clap::ValueHint::AnyPath)]
     pub(crate) against: Option<PathBuf>,
@@ -55,23 +56,47 @@ pub(crate) struct VerifyOptions {
     /// As many as there are cores unless you say otherwise
     #[arg(long, value_name = "N", value_parser = parse::threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
+    /// Also write a report to FILE, which must not exist; its ending says of which kind: .html (to read and to print),
+    /// .json (what --json prints), .junit.xml or .sarif. May be given several times
+    #[arg(long = "report", value_name = "FILE", help_heading = "Reports", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) reports: Vec<PathBuf>,
+    /// Find outcomes of this type that no gate let through (below); with * for any part of it. May be given several times
+    #[arg(long = "require-gate", value_name = "TYPE", help_heading = "Reports")]
+    pub(crate) gated: Vec<String>,
     /// One JSON object (spec/sigchain-report.schema.json) instead of text
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) held: HeldOptions,
+    #[command(flatten)]
+    pub(crate) record: RecordOptions,
+    #[command(flatten)]
+    pub(crate) signing: SignerOptions,
 }
 
 const VERIFY: &str = "\
+--require-gate: an outcome is an entry of one of the TYPEs; entries whose type ends in .call or .request are none, since \
+they are intents. A gate let it through if its causation_id names an intent of it by a gate: an earlier entry of this chain, \
+of the same family (the type up to its last dot) and itself no outcome, whose JSON payload says \"capture\": \"gate\". One \
+intent may stand for several outcomes. What cannot be seen (an intent in a gap, or whose payload is withheld, erased or \
+hidden) lets nothing through. Takes up to 100 bytes of memory for each intent.
+
 Exit codes:
   0  intact, and tied to something that you held
-  1  faulty, or a fork
+  1  faulty, a fork, or an outcome without a gate's intent (--require-gate)
   2  the call makes no sense
   3  no fault, but you gave no anchor, or one is missing from the file, its gaps are not proven,
      or --against found a difference from which no fork can be proved
-  4  unreadable: the file, a checkpoint, a key, or what this machine has anchored of a ledger";
+  4  unreadable: the file, a checkpoint, a key, or what this machine has anchored of a ledger;
+     or no fault, and a report that could not be written
+  5  no fault, and the ledger demands --record (ACCESS_POLICY), or refused the record: no report was written
+  6  no fault, and it is uncertain whether it is recorded: no report was written
+  7  no fault, and to be recorded, and another writer holds the ledger: no report was written";
 
 impl VerifyOptions {
     /// What cannot be asked for together.
     pub(super) fn check(&self) -> Result<(), Trouble> {
+        self.record.check()?;
         let from_stdin = is_stdin(&self.place.ledger);
         if self.resume && self.held.checkpoints.is_empty() {
             let what = "--resume without --checkpoint";
@@ -86,6 +111,7 @@ impl VerifyOptions {
             let expected = "two files, since both are read more than once";
             return Err(Trouble::usage("--against with standard input", expected));
         }
+        self.check_reports()?;
         let Some(out) = &self.fork_proof else { return Ok(()) };
         if self.against.is_none() {
             return Err(Trouble::usage("--fork-proof without --against", "--against OTHER"));
@@ -94,6 +120,30 @@ impl VerifyOptions {
             let what = format!("\"{}\" exists already", out.display());
             let expected = "a name for the proof that is not taken: nothing is overwritten";
             return Err(Trouble::usage(what, expected));
+        }
+        Ok(())
+    }
+
+    fn check_reports(&self) -> Result<(), Trouble> {
+        if self.resume && !(self.reports.is_empty() && self.gated.is_empty()) {
+            let what = "--resume with --report or --require-gate";
+            return Err(Trouble::usage(what, "a verification that looks at each entry"));
+        }
+        for (at, path) in self.reports.iter().enumerate() {
+            let shown = path.display();
+            if Kind::of(path).is_none() {
+                let what = format!("--report \"{shown}\": its ending says no kind of report");
+                return Err(Trouble::usage(what, Kind::ENDINGS));
+            }
+            if self.reports.iter().take(at).any(|other| other == path) {
+                let what = format!("--report \"{shown}\" stands twice");
+                return Err(Trouble::usage(what, "another file for each report"));
+            }
+            if path.symlink_metadata().is_ok() {
+                let what = format!("\"{shown}\" exists already");
+                let expected = "a name for the report that is not taken: nothing is overwritten";
+                return Err(Trouble::usage(what, expected));
+            }
         }
         Ok(())
     }

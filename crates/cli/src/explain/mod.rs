@@ -211,6 +211,8 @@ mod tests {
         "SIGCHAIN_PASSPHRASE_FILE",
         "SSH_AUTH_SOCK",
         "XDG_STATE_HOME",
+        "SIGCHAIN_PAGER",
+        "NO_COLOR",
         "CARGO_PKG_VERSION",
         "CARGO_MANIFEST_DIR",
     ];

@@ -164,16 +164,7 @@ fn only_of_a_ledger(asked: &ExportOptions) -> Result<(), Trouble> {
     if asked.sign {
         return Err(Trouble::usage("--sign with a file", expected));
     }
-    not_recorded(asked.record.purpose.is_some())
-}
-
-/// Refuses to record in a file.
-pub(super) fn not_recorded(is_asked: bool) -> Result<(), Trouble> {
-    if is_asked {
-        let what = "--record with a file, to which nothing can be appended";
-        return Err(Trouble::usage(what, "a ledger, which is a directory"));
-    }
-    Ok(())
+    access::only_in_a_ledger(&asked.record)
 }
 
 impl Export<'_> {

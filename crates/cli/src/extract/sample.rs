@@ -18,7 +18,7 @@ use crate::access::{self, Act};
 use crate::args::SampleOptions;
 use crate::extract::building::Building;
 use crate::extract::cut::{Cut, Made, is_always_kept};
-use crate::extract::export::{Taken, not_recorded};
+use crate::extract::export::Taken;
 use crate::extract::prove::{self, Proving};
 use crate::extract::sink::Sink;
 use crate::extract::{csv, not_written};
@@ -91,7 +91,7 @@ pub(crate) fn run(asked: &SampleOptions) -> Result<u8, Trouble> {
     let mut unsure = None;
     match record.directory() {
         Some(directory) => unsure = access::check(directory, Act::Sample, &asked.record)?,
-        None => not_recorded(asked.record.purpose.is_some())?,
+        None => access::only_in_a_ledger(&asked.record)?,
     }
     let points = record.points(&asked.selection)?;
     let mut proving = Proving::new(by);

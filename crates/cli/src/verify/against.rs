@@ -13,7 +13,7 @@ use crate::out;
 use crate::trouble::Trouble;
 
 /// What the comparison found.
-pub(super) enum Compared {
+pub(crate) enum Compared {
     Fork {
         proof: Box<ForkProof>,
         written: Option<PathBuf>,
@@ -28,12 +28,12 @@ pub(super) enum Compared {
 
 impl Compared {
     /// Whether the two files cannot both be the one history.
-    pub(super) fn is_split(&self) -> bool {
+    pub(crate) fn is_split(&self) -> bool {
         matches!(self, Self::Fork { .. } | Self::OtherChain)
     }
 
     /// For each entry of the pair: digest, and a line about it.
-    pub(super) fn pair(proof: &ForkProof) -> [(Digest, String); 2] {
+    pub(crate) fn pair(proof: &ForkProof) -> [(Digest, String); 2] {
         proof.pair.each_ref().map(|written| {
             let fields = &written.fields;
             let about = format!(
@@ -47,7 +47,7 @@ impl Compared {
         })
     }
 
-    pub(super) fn write(&self, text: &mut String) -> fmt::Result {
+    pub(crate) fn write(&self, text: &mut String) -> fmt::Result {
         match self {
             Self::Differ(sequence) => writeln!(
                 text,

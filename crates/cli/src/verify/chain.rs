@@ -1,30 +1,54 @@
 //! A whole file of a chain, in either form.
 
+use std::env;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::thread;
+use std::time::{Instant, SystemTime};
+
+use serde_json::{Map, Value};
 use sigchain::chainfile::Reader;
+use sigchain::digest::Digest;
 use sigchain::frame::Frame;
 use sigchain::key::{KeyId, Role};
 use sigchain::reserved::Reserved;
-use sigchain::verify::{Report, Verdict, Verifier};
+use sigchain::verify::{Report, Seen, Verdict, Verifier};
 
+use crate::access::{self, Act};
 use crate::args::VerifyOptions;
 use crate::held::Held;
 use crate::input::{self, Input, Places};
+use crate::ledger;
 use crate::out;
+use crate::report::{self, Capture, Collected, Kind, Material, Subject};
 use crate::trouble::Trouble;
 use crate::verify::against::{self, Compared};
+use crate::verify::gate::Gate;
+use crate::verify::progress::{Counted, Counters, Progress};
 use crate::verify::{self, FAULTY, UNVOUCHED, human, json};
 
 /// All that is said about a file.
-pub(super) struct View<'v> {
-    pub(super) report: &'v Report,
-    pub(super) exit: u8,
+pub(crate) struct View<'v> {
+    pub(crate) report: &'v Report,
+    pub(crate) exit: u8,
     /// What to call the file.
-    pub(super) name: &'v str,
+    pub(crate) name: &'v str,
     /// The keys that its genesis enrols: what the file says of itself.
-    pub(super) genesis_keys: &'v [(KeyId, Role)],
-    pub(super) compared: Option<&'v Compared>,
+    pub(crate) genesis_keys: &'v [(KeyId, Role)],
+    pub(crate) compared: Option<&'v Compared>,
+    /// Outcomes that no gate let through, if that was asked.
+    pub(crate) gate: Option<&'v Gate>,
     /// What the places of its faults count.
-    pub(super) places: &'v Places,
+    pub(crate) places: &'v Places,
+}
+
+/// What one pass over the file gave.
+struct Judged {
+    report: Report,
+    collected: Option<Collected>,
+    gate: Option<Gate>,
+    /// Size and digest of all that was read, if a report says it.
+    read: Option<(u64, Digest)>,
 }
 
 pub(super) fn run(options: &VerifyOptions, held: &Held, input: Input) -> Result<u8, Trouble> {
@@ -35,12 +59,22 @@ pub(super) fn run(options: &VerifyOptions, held: &Held, input: Input) -> Result<
         input::must_be_regular(&options.place.ledger, "--against")?;
         input::must_be_regular(other, "--against")?;
     }
+    let gate = Gate::new(&options.gated)?;
+    report::probe(&options.reports)?;
+    let (begun, since) = (now(), Instant::now());
     let name = input.name().to_owned();
     let genesis_keys = genesis_keys(input.head());
     let places = input.places().clone();
-    let report = judge(options, held, input)?;
+    let (judged, demanded) = thread::scope(|scope| {
+        // Beside the verification: it reads all of it once more, though it looks at nothing but types.
+        let demanded = places.is_ledger().then(|| scope.spawn(|| demanded(options)));
+        let judged = judge(options, held, input, gate);
+        (judged, demanded.and_then(|thread| thread.join().ok()))
+    });
+    let judged = judged?;
+    let report = &judged.report;
     let is_readable = report.verdict() != Verdict::Unreadable;
-    let (compared, trouble) = match &options.against {
+    let (compared, mut trouble) = match &options.against {
         Some(other) if is_readable => match against::compare(&options.place.ledger, other, options)
         {
             Ok((compared, trouble)) => (Some(compared), trouble),
@@ -48,41 +82,178 @@ pub(super) fn run(options: &VerifyOptions, held: &Held, input: Input) -> Result<
         },
         _ => (None, None),
     };
-    let is_self_asserted =
-        options.held.allow_self_asserted && held.anchors().is_empty() && report.gaps.are_proven();
-    let judged = verify::exit_code(report.verdict(), is_self_asserted);
-    let exit = match &compared {
-        Some(compared) if compared.is_split() => FAULTY,
-        Some(Compared::Differ(_)) if judged == 0 => UNVOUCHED,
-        _ => judged,
-    };
     let view = View {
-        report: &report,
-        exit,
+        report,
+        exit: exit(options, held, &judged, compared.as_ref()),
         name: &name,
         genesis_keys: &genesis_keys,
         compared: compared.as_ref(),
+        gate: judged.gate.as_ref(),
         places: &places,
     };
+    // An alarm is never kept back for want of a record.
+    let is_faulty = view.exit == FAULTY;
+    let recorded = match demanded {
+        Some(Err(trouble)) if !is_faulty => return Err(trouble),
+        _ => recorded(options, &view),
+    };
+    trouble = trouble.or(recorded.err());
+    if trouble.is_none() {
+        trouble = written(options, held, &view, &judged, (begun, since)).err();
+    }
     if options.json {
         out::print(&json::chain(&view)?)?;
     } else {
         verify::show(|text| human::write(text, &view))?;
     }
-    Ok(verify::worse(exit, trouble.as_ref()))
+    Ok(verify::worse(view.exit, trouble.as_ref()))
 }
 
-fn judge(options: &VerifyOptions, held: &Held, input: Input) -> Result<Report, Trouble> {
+/// Refuses to verify without a record what demands one.
+fn demanded(options: &VerifyOptions) -> Result<(), Trouble> {
+    let directory = ledger::view(&options.place.ledger)?;
+    match access::check(&directory, Act::Verify, &options.record)? {
+        // That it cannot be read the verification finds too.
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Records in the ledger that it was verified, if that was asked for, before anybody is told.
+fn recorded(options: &VerifyOptions, view: &View<'_>) -> Result<(), Trouble> {
+    if !view.places.is_ledger() {
+        return Ok(());
+    }
+    let (mut about, report) = (Map::new(), view.report);
+    let mut put = |key: &str, value: Value| about.insert(key.to_owned(), value);
+    put("entries", report.entries.into());
+    put("exit", view.exit.into());
+    put("faults", report.total().into());
+    put("root", report.root.map(|root| root.to_string()).into());
+    put("verdict", report.verdict().as_str().into());
+    let by = (&options.record, &options.signing);
+    access::record(&options.place.ledger, by, Act::Verify, about).map(drop)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a report says when it was made; no verdict depends on it"
+)]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+fn exit(options: &VerifyOptions, held: &Held, judged: &Judged, compared: Option<&Compared>) -> u8 {
+    let report = &judged.report;
+    let is_self_asserted =
+        options.held.allow_self_asserted && held.anchors().is_empty() && report.gaps.are_proven();
+    let exit = verify::exit_code(report.verdict(), is_self_asserted);
+    let is_gated = judged.gate.as_ref().is_none_or(|gate| gate.without == 0);
+    match compared {
+        Some(compared) if compared.is_split() => FAULTY,
+        _ if !is_gated => FAULTY,
+        Some(Compared::Differ(_)) if exit == 0 => UNVOUCHED,
+        _ => exit,
+    }
+}
+
+fn judge(
+    options: &VerifyOptions,
+    held: &Held,
+    input: Input,
+    mut gate: Option<Gate>,
+) -> Result<Judged, Trouble> {
     let name = input.name().to_owned();
+    let failed = |error: io::Error| input::cannot_read(&name, &error);
+    let counters = Counters::default();
     let verifier = Verifier::new().anchored(held.anchors());
     let verifier = verifier.threads(options.threads.unwrap_or(0)).unique(options.unique);
     let verifier = verifier.open_ended(input.places().is_ledger());
-    let report = if options.resume {
-        verifier.run_resuming(input::open_again(&options.place.ledger)?)
+    let verifier = verifier.counted(counters.entries.clone());
+    let _progress = Progress::begin(&counters, input.length());
+    if options.resume {
+        let report = verifier.run_resuming(input::open_again(&options.place.ledger)?);
+        let report = report.map_err(failed)?;
+        return Ok(Judged { report, collected: None, gate, read: None });
+    }
+    let is_for = |kind: Kind| options.reports.iter().any(|path| Kind::of(path) == Some(kind));
+    let mut collected = is_for(Kind::Html).then(Collected::default);
+    let digests = is_for(Kind::Html) || is_for(Kind::Sarif);
+    let mut source = Counted::new(input.into_reader(), &counters, digests);
+    let report = if collected.is_some() || gate.is_some() {
+        watch(&verifier, &mut source, collected.as_mut(), gate.as_mut())
     } else {
-        verifier.run(input.into_reader())
+        verifier.run(&mut source)
     };
-    report.map_err(|error| input::cannot_read(&name, &error))
+    let report = report.map_err(failed)?;
+    let read = source.finish().map_err(failed)?;
+    Ok(Judged { report, collected, gate, read })
+}
+
+/// Verifies, and looks at each entry on the way.
+fn watch(
+    verifier: &Verifier,
+    source: impl Read,
+    mut collected: Option<&mut Collected>,
+    mut gate: Option<&mut Gate>,
+) -> io::Result<Report> {
+    let report = verifier.replay(source, &mut |seen| {
+        let mut capture = Capture::Unstated;
+        if let Seen::Entry(shown) = seen {
+            capture = Capture::of(&shown.written.fields, &shown.written.part);
+            if let Some(gate) = &mut gate {
+                gate.take(&shown.written.fields, capture);
+            }
+        }
+        if let Some(collected) = &mut collected {
+            collected.take(seen, capture);
+        }
+        ControlFlow::Continue(())
+    })?;
+    report.ok_or_else(|| io::Error::other("a verification that was left"))
+}
+
+/// Writes the reports that were asked for.
+fn written(
+    options: &VerifyOptions,
+    held: &Held,
+    view: &View<'_>,
+    judged: &Judged,
+    (begun, since): (SystemTime, Instant),
+) -> Result<(), Trouble> {
+    if options.reports.is_empty() {
+        return Ok(());
+    }
+    let mut materials: Vec<Material> = Vec::new();
+    if let Some((size, digest)) = judged.read {
+        let name = view.name.to_owned();
+        materials.push(Material { what: "verified", name, size, digest });
+        if let Some(other) = &options.against {
+            let counters = Counters::default();
+            let failed = |error: io::Error| input::cannot_read(&input::name(other), &error);
+            let other = Counted::new(input::open_again(other)?, &counters, true);
+            if let Some((size, digest)) = other.finish().map_err(failed)? {
+                let name = options.against.as_deref().map(input::name).unwrap_or_default();
+                materials.push(Material { what: "compared with", name, size, digest });
+            }
+        }
+    }
+    materials.extend(held.origins.iter().map(|origin| Material {
+        what: origin.what,
+        name: origin.name.clone(),
+        size: origin.size,
+        digest: origin.digest,
+    }));
+    let command: Vec<String> =
+        env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let subject = Subject {
+        view,
+        collected: judged.collected.as_ref(),
+        materials: &materials,
+        command: &command,
+        begun,
+        took: since.elapsed(),
+    };
+    report::write(&options.reports, &subject, &json::chain(view)?)
 }
 
 /// The keys of entry 0, if the head of the file holds it whole. Nobody has judged them: they are only for display.

@@ -20,6 +20,16 @@ pub(super) fn write(text: &mut String, view: &View<'_>) -> fmt::Result {
         compared.write(text)?;
         write!(text, "\"{}\" by itself is ", safe(view.name))?;
     }
+    let ungated = view.gate.filter(|gate| gate.without > 0);
+    if let Some(gate) = ungated {
+        writeln!(
+            text,
+            "ungated: {} without a gate's intent, of {}",
+            plural(gate.without, "outcome"),
+            grouped(gate.outcomes)
+        )?;
+        write!(text, "the chain by itself is ")?;
+    }
     headline(text, report)?;
     if !report.faults.is_empty() {
         faults(text, report, view.places)?;
@@ -27,6 +37,9 @@ pub(super) fn write(text: &mut String, view: &View<'_>) -> fmt::Result {
     if report.chain_id.is_some() {
         anchors(text, report)?;
         details(text, view)?;
+        if let Some(gate) = view.gate {
+            gate.write(text, !report.counts.is_empty())?;
+        }
     }
     if let Some(compared) = view.compared.filter(|compared| !compared.is_split()) {
         compared.write(text)?;
@@ -83,7 +96,7 @@ fn faults(text: &mut String, report: &Report, places: &Places) -> fmt::Result {
 }
 
 /// What an anchor says, and how far.
-fn anchored(anchor: &Anchor, size: u64) -> String {
+pub(crate) fn anchored(anchor: &Anchor, size: u64) -> String {
     match anchor {
         Anchor::ChainId(_) => "the chain id, which vouches for entry 0".to_owned(),
         Anchor::Checkpoint(size, _) => format!("checkpoint of {}", entries(*size)),
@@ -92,7 +105,8 @@ fn anchored(anchor: &Anchor, size: u64) -> String {
     }
 }
 
-fn missing(anchor: &Anchor) -> String {
+/// Of what is not in the file, why.
+pub(crate) fn missing(anchor: &Anchor) -> String {
     match anchor {
         Anchor::Key(id) => format!("key {id} signed nothing in this file"),
         Anchor::Checkpoint(size, root) => format!(
@@ -245,6 +259,11 @@ fn attachments(report: &Report) -> String {
 fn next(text: &mut String, view: &View<'_>) -> fmt::Result {
     let report = view.report;
     match report.verdict() {
+        Verdict::Intact if view.gate.is_some_and(|gate| gate.without > 0) => writeln!(
+            text,
+            "next: look at each with sigchain show {} N, and ask who lets actions through without a gate",
+            safe(view.name)
+        ),
         Verdict::Intact => Ok(()),
         Verdict::Unreadable => writeln!(
             text,

@@ -15,6 +15,7 @@ use crate::json::{object, of_anchor, of_fault, render};
 use crate::trouble::Trouble;
 use crate::verify::against::Compared;
 use crate::verify::chain::View;
+use crate::verify::gate::Gate;
 
 /// What every answer says, whatever was judged.
 pub(super) struct Answer<'a> {
@@ -54,7 +55,7 @@ impl Answer<'_> {
             ("present", p.present.into()),
             ("withheld", p.withheld.into()),
         ];
-        let pairs: [(&str, Value); 24] = [
+        let pairs: [(&str, Value); 25] = [
             ("against", Value::Null),
             (
                 "anchors",
@@ -71,6 +72,7 @@ impl Answer<'_> {
             ("faults", self.faults.iter().map(|fault| of_fault(fault, self.places)).collect()),
             ("form", self.form.into()),
             ("gaps", of_gaps(&Gaps::default())),
+            ("gate", Value::Null),
             ("head", Value::Null),
             ("name", self.name.into()),
             ("payloads", object(payloads)),
@@ -109,6 +111,7 @@ pub(super) fn chain(view: &View<'_>) -> Result<String, Trouble> {
     let mut map = answer.object();
     fill(&mut map, report);
     map.insert("against".to_owned(), view.compared.map(of_comparison).into());
+    map.insert("gate".to_owned(), view.gate.map(Gate::json).into());
     render(map)
 }
 

@@ -2,14 +2,17 @@
 
 mod against;
 mod chain;
+mod gate;
 mod human;
 mod json;
+mod progress;
 mod single;
 
 use std::fmt;
 
 use sigchain::verify::Verdict;
 
+use crate::access;
 use crate::args::VerifyOptions;
 use crate::held::Held;
 use crate::input::{Input, Kind};
@@ -17,15 +20,23 @@ use crate::look::{Paint, paint};
 use crate::out;
 use crate::trouble::{self, Trouble};
 
+pub(crate) use crate::verify::against::Compared;
+pub(crate) use crate::verify::chain::View;
+pub(crate) use crate::verify::gate::Gate;
+pub(crate) use crate::verify::human::{anchored, missing};
+
 /// Exit code of a file with faults, or a fork.
 const FAULTY: u8 = 1;
 
 pub(crate) fn run(options: &VerifyOptions) -> Result<u8, Trouble> {
     let held = Held::load(&options.held)?;
     let input = Input::open(&options.place.ledger)?;
+    let is_ledger = input.places().is_ledger();
+    if !is_ledger {
+        access::only_in_a_ledger(&options.record)?;
+    }
     match input.kind() {
         Kind::Chain => {
-            let is_ledger = input.places().is_ledger();
             if !is_ledger {
                 return chain::run(options, &held, input);
             }
@@ -40,6 +51,10 @@ pub(crate) fn run(options: &VerifyOptions) -> Result<u8, Trouble> {
             if options.against.is_some() || options.resume || options.unique {
                 let what = "--against, --resume or --unique with a proof or a checkpoint";
                 return Err(Trouble::usage(what, "a chain file or JSON lines"));
+            }
+            if !(options.reports.is_empty() && options.gated.is_empty()) {
+                let what = "--report or --require-gate with a proof or a checkpoint";
+                return Err(Trouble::usage(what, "a ledger, a chain file or JSON lines"));
             }
             single::run(options, &held, input, kind == Kind::Proof)
         }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::process::Output;
 
+use serde_json::Value;
+
 use crate::disk::book::Ended;
 use crate::disk::campaign::{Campaign, Random, has};
 use crate::disk::faults::Left;
@@ -100,7 +102,15 @@ fn judge(
 /// Whether this user has the keys is no matter of the ledger's.
 fn strip(args: &[&str], bytes: &[u8]) -> String {
     let shown = String::from_utf8_lossy(bytes).into_owned();
-    if args[0] == "status" { shown.replace("\"at_hand\":true", "\"at_hand\":false") } else { shown }
+    let Ok(mut value) = serde_json::from_str::<Value>(&shown) else { return shown };
+    if args[0] != "status" {
+        return shown;
+    }
+    for key in value["keys"].as_array_mut().into_iter().flatten() {
+        let key = key.as_object_mut().unwrap();
+        key.retain(|name, _| !matches!(name.as_str(), "at_hand" | "custody"));
+    }
+    value.to_string()
 }
 
 /// A block of a segment that cannot be read: every command says so, where, and with its own code; whoever would append is told, too.

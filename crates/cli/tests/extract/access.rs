@@ -109,6 +109,50 @@ fn a_ledger_can_demand_it() {
     place.expect(&sample, 0, &[]);
 }
 
+/// A verification is recorded behind what it judged; what it found is told whatever becomes of the record.
+#[test]
+fn a_verification_is_recorded() {
+    let place = recorded();
+    let line: Vec<&str> = place.line.iter().map(String::as_str).collect();
+    let verify = |more: &[&'static str]| [&["verify", "led"], &line[..], more].concat();
+    let before = place.entries().len();
+    let asked =
+        verify(&["--record", "audit 2026", "--by", "human:auditor", "--report", "page.html"]);
+    place.expect(&asked, 0, &["intact: "]);
+    let entries = place.entries();
+    assert_eq!(entries.len(), before + 1);
+    let last = entries.last().unwrap();
+    let about = payload(last);
+    assert_eq!(
+        (&last["event_type"], &last["actor"]),
+        (&json!("access.verify"), &json!("human:auditor"))
+    );
+    assert_eq!((&about["purpose"], &about["verdict"]), (&json!("audit 2026"), &json!("intact")));
+    assert_eq!(about["entries"], last["sequence"]);
+    append(
+        &place,
+        [json!({"type": "access.policy", "payload": {"require": ["verify"]}})].into_iter(),
+    );
+    place.expect(&verify(&["--report", "two.html"]), 5, &["ACCESS_POLICY", "--record PURPOSE"]);
+    let mut held = place.lines(&[]);
+    held.send("{\"type\":\"a.b\",\"payload\":1}");
+    assert_eq!(held.outcome().unwrap()["ok"], true);
+    let said =
+        place.expect(&verify(&["--record", "audit", "--report", "two.html"]), 7, &["LEDGER_BUSY"]);
+    assert!(said.contains("intact: ") && !place.path("two.html").exists(), "{said}");
+    assert_eq!(held.end().code(), Some(0));
+    place.expect(&["export", "led", "-o", "x.sigchain"], 0, &[]);
+    place.expect(&["verify", "x.sigchain", "--record", "audit"], 2, &["--record with a file"]);
+    // An alarm is never kept back for want of a record.
+    let path = place.path("led/segment-0000000000");
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    place.expect(&verify(&[]), 1, &["faulty: "]);
+    place.expect(&verify(&["--record", "audit"]), 1, &["faulty: "]);
+}
+
 #[test]
 fn what_cannot_be_recorded_is_not_taken_out() {
     let place = recorded();

@@ -82,6 +82,6 @@ fn commands_of_two_words_have_help() {
     assert_eq!(place.expect(&["key", "rotate", "-h"], 0, &[]), help);
     place.expect(&["help", "key"], 0, &["enroll", "revoke", "approve"]);
     place.expect(&["help", "key", "bogus"], 2, &["rotate"]);
-    place.expect(&["key"], 2, &["sigchain key <COMMAND>"]);
+    place.expect(&["key"], 2, &["sigchain key [OPTIONS] <COMMAND>"]);
     place.expect(&["key", "bogus"], 2, &["bogus"]);
 }

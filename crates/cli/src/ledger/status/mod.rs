@@ -62,7 +62,15 @@ pub(crate) fn run(options: &StatusOptions) -> Result<u8, Trouble> {
             Trouble::unreadable("cannot write the answer", "memory for it", "report this defect")
         })?;
     }
-    out::print(&said).map(|()| 0)
+    out::print(&said)?;
+    match &status.anchored {
+        Anchored::Unknown(why) => {
+            let what = format!("what this machine has anchored cannot be read: {why}");
+            let next = "mend that: whether the ledger was cut or set back is not known";
+            Err(Trouble::unreadable(what, "anchors that can be read", next))
+        }
+        Anchored::Nothing | Anchored::At(_) => Ok(0),
+    }
 }
 
 impl Status {
