@@ -9,6 +9,7 @@
 mod cli;
 mod disk;
 mod extract;
+mod foreign;
 mod history;
 mod ledger;
 mod look;
