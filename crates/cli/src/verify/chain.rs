@@ -97,10 +97,8 @@ pub(super) fn run(options: &VerifyOptions, held: &Held, input: Input) -> Result<
         Some(Err(trouble)) if !is_faulty => return Err(trouble),
         _ => recorded(options, &view),
     };
-    trouble = trouble.or(recorded.err());
-    if trouble.is_none() {
-        trouble = written(options, held, &view, &judged, (begun, since)).err();
-    }
+    let written = recorded.and_then(|()| written(options, held, &view, &judged, (begun, since)));
+    trouble = trouble.or(written.err());
     if options.json {
         out::print(&json::chain(&view)?)?;
     } else {
