@@ -112,74 +112,6 @@ impl Frontier {
     }
 }
 
-/// The path from one leaf to the root, noted while the leaves pass by: of the tree no more is kept than its right edge.
-#[derive(Clone, Debug, Default)]
-pub struct Passing {
-    edge: Frontier,
-    /// Number of the leaf that it is about, and which of the edge's subtrees holds it.
-    index: u64,
-    holder: Option<usize>,
-    path: Vec<Digest>,
-}
-
-impl Passing {
-    /// No leaf has passed.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a leaf.
-    pub fn push(&mut self, leaf: Digest) {
-        self.add(leaf, 0, false);
-    }
-
-    /// Adds a leaf, which is the one from now on.
-    pub fn push_own(&mut self, leaf: Digest) {
-        self.index = self.edge.size;
-        self.holder = None;
-        self.path.clear();
-        self.add(leaf, 0, true);
-    }
-
-    /// Adds a subtree of `1 << level` leaves, as [`Frontier::push_subtree`].
-    pub fn push_subtree(&mut self, root: Digest, level: u32) {
-        self.add(root, level, false);
-    }
-
-    fn add(&mut self, root: Digest, level: u32, mut is_own: bool) {
-        let (mut hash, mut bit) = (root, self.edge.size >> level);
-        while bit & 1 == 1 {
-            if let Some(left) = self.edge.hashes.pop() {
-                if self.holder == Some(self.edge.hashes.len()) {
-                    self.path.push(hash);
-                    is_own = true;
-                } else if is_own {
-                    self.path.push(left);
-                }
-                hash = node_hash(&left, &hash);
-            }
-            bit >>= 1;
-        }
-        if is_own {
-            self.holder = Some(self.edge.hashes.len());
-        }
-        self.edge.hashes.push(hash);
-        self.edge.size = self.edge.size.saturating_add(1 << level);
-    }
-
-    /// The number of the leaf, its path and the tree that it leads to, if it has passed.
-    pub fn finish(mut self) -> Option<(u64, Vec<Digest>, Frontier)> {
-        let holder = self.holder?;
-        let hashes = &self.edge.hashes;
-        let right = hashes.get(holder.checked_add(1)?..)?;
-        if !right.is_empty() {
-            self.path.push(Frontier { size: 0, hashes: right.to_vec() }.root());
-        }
-        self.path.extend(hashes.get(..holder)?.iter().rev());
-        Some((self.index, self.path, self.edge))
-    }
-}
-
 /// Checks that the leaf with this hash is number `index` of the tree with this size and root.
 #[must_use = "a proof that nobody looks at proves nothing"]
 pub fn verify_inclusion(
@@ -541,27 +473,6 @@ mod tests {
         }
     }
 
-    /// The path as leaves and subtrees pass by; another leaf was the one before.
-    fn passed(all: &[Digest], index: u64, size: u64) -> (u64, Vec<Digest>, Digest) {
-        let mut passing = Passing::new();
-        let at = |i: u64| all[usize::try_from(i).unwrap()];
-        for (first, level) in split(0, index) {
-            let leaves = (first..first + (1 << level)).map(at).collect::<Vec<_>>();
-            match leaves[..] {
-                [one] => passing.push_own(one),
-                _ => passing.push_subtree(mth(&leaves), level),
-            }
-        }
-        passing.push_own(at(index));
-        for (first, level) in split(index + 1, size - index - 1) {
-            let leaves = (first..first + (1 << level)).map(at).collect::<Vec<_>>();
-            passing.push_subtree(mth(&leaves), level);
-        }
-        let (found, path, tree) = passing.finish().unwrap();
-        assert_eq!(tree.size(), size);
-        (found, path, tree.root())
-    }
-
     #[test]
     fn roots_and_proofs_agree_with_the_rfc() {
         let all: Vec<Digest> = (0..70).map(leaf).collect();
@@ -578,7 +489,6 @@ mod tests {
             for i in 0..new {
                 let path = nodes.inclusion(i, new, &leaves).unwrap();
                 assert!(verify_inclusion(&leaf(i), i, new, &path, &root), "{i} of {new}");
-                assert_eq!(passed(&all, i, new), (i, path.clone(), root));
                 assert!(!verify_inclusion(&leaf(i + 1), i, new, &path, &root));
                 assert!(i == 0 || !verify_inclusion(&leaf(i), i - 1, new, &path, &root));
                 if let Some((_, short)) = path.split_last() {

@@ -1,6 +1,7 @@
 //! The program `sigchain`: records events, verifies what was recorded, and shows what verification catches.
 
 mod access;
+mod actions;
 mod args;
 mod bench;
 mod completions;
@@ -19,6 +20,7 @@ mod look;
 mod newfile;
 mod out;
 mod passphrase;
+mod paths;
 mod record;
 mod report;
 mod signing;

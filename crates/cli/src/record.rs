@@ -11,16 +11,13 @@ use sigchain::replay::{ReplayError, Source as _, settle};
 use sigchain::verify::{Anchors, Report, Seen, Verifier};
 
 use crate::args::{Selection, is_stdin};
-use crate::exit;
+use crate::exit::{NO, UNREADABLE};
 use crate::history::{self, Opened};
 use crate::input;
 use crate::ledger;
 use crate::out;
 use crate::trouble::Trouble;
 use crate::{held, out::safe};
-
-/// Exit code of an answer that is no: faults, nothing selected, no such entry.
-const NO: u8 = 1;
 
 /// The answer is no: there is nothing of what was asked for.
 pub(crate) fn nothing(what: &str, expected: &str, next: &str) -> Trouble {
@@ -152,7 +149,7 @@ impl Record {
         let (expected, found) = (safe(&fault.expected), safe(&fault.found));
         let (code, place) = (fault.code, self.opened.places.describe(fault));
         let what = format!("faulty: {code} at {place}: expected {expected}, found {found}");
-        let exit = if code.is_unreadable() { exit::UNREADABLE } else { NO };
+        let exit = if code.is_unreadable() { UNREADABLE } else { NO };
         let next = "nothing was written or signed; sigchain verify LEDGER says more";
         Err(Trouble::of_ledger(exit, what, "a record without faults", next))
     }

@@ -6,8 +6,6 @@ use sigchain::text;
 
 use crate::exit;
 
-pub(crate) use crate::exit::UNREADABLE;
-
 #[derive(Debug)]
 pub(crate) struct Trouble {
     exit: u8,
@@ -31,7 +29,7 @@ impl Trouble {
 
     /// Something that is needed cannot be read or written.
     pub(crate) fn unreadable(what: impl Into<String>, expected: &str, next: &str) -> Self {
-        Self::new(UNREADABLE, what, expected, next)
+        Self::new(exit::UNREADABLE, what, expected, next)
     }
 
     /// A ledger does not go along. `exit` is one of the table's.

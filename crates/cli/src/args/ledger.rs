@@ -212,7 +212,8 @@ Exit codes:
 pub(crate) struct StatusOptions {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Count open actions too: a tool.call without its tool.result, an llm.request without its llm.response. Reads all entries
+    /// Count open actions too: a .call or .request that no later entry of its family, such as a .result or .response, names as its
+    /// cause. Reads all entries
     #[arg(long)]
     pub(crate) actions: bool,
     /// In the text form that Prometheus reads, for a textfile collector, instead of text for people

@@ -9,6 +9,7 @@ use sigchain::projection::{Item, Projection};
 use sigchain::replay::{ChainFile, replay};
 use sigchain::verify::Verifier;
 
+use crate::actions::is_intent;
 use crate::demo::recorder::Outcome;
 
 /// What was begun and has no outcome yet, and how many actions have.
@@ -24,7 +25,7 @@ impl Projection for Doing {
         let before = self.open.len();
         self.open.retain(|(id, _)| fields.causation_id != Some(*id));
         self.done = self.done.saturating_add(before.saturating_sub(self.open.len()));
-        if matches!(&*fields.event_type, "llm.request" | "tool.call" | "review.request") {
+        if is_intent(&fields.event_type) {
             let words = match item.part {
                 Part::Whole(leaf) => String::from_utf8_lossy(&leaf.bytes).into_owned(),
                 _ => String::new(),

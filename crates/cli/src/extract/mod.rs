@@ -8,7 +8,6 @@ mod csv;
 mod cut;
 mod export;
 mod gap;
-mod paths;
 mod prove;
 mod sample;
 mod sink;

@@ -13,7 +13,8 @@ use sigchain::reserved::Reserved;
 use sigchain::verify::{Report, Seen, Shown};
 
 use crate::args::DiffOptions;
-use crate::history::{NO, ONLY_ITSELF, hint};
+use crate::exit::NO;
+use crate::history::{ONLY_ITSELF, hint};
 use crate::json::{object, render};
 use crate::out::{self, entries, grouped, safe};
 use crate::record::{Record, nothing};

@@ -11,12 +11,13 @@ use sigchain::select::Passage;
 use sigchain::verify::{Seen, Verifier};
 
 use crate::args::LogOptions;
+use crate::exit::{NO, UNREADABLE};
 use crate::history::print::Printer;
 use crate::history::unverified;
-use crate::history::{self, NO, ONLY_ITSELF, Opened, complain, describe, exit_of, hint, sentence};
+use crate::history::{self, ONLY_ITSELF, Opened, complain, describe, exit_of, hint, sentence};
 use crate::input;
 use crate::out::entries;
-use crate::trouble::{self, Trouble};
+use crate::trouble::Trouble;
 
 pub(crate) fn run(options: &LogOptions) -> Result<u8, Trouble> {
     if options.follow || options.unverified {
@@ -51,7 +52,7 @@ pub(crate) fn run(options: &LogOptions) -> Result<u8, Trouble> {
         let what = describe(&fault, &opened.places);
         let next = "nothing behind it was shown, and what was shown may be less than there was; sigchain verify says more";
         complain(&what, next);
-        return Ok(if fault.code.is_unreadable() { trouble::UNREADABLE } else { NO });
+        return Ok(if fault.code.is_unreadable() { UNREADABLE } else { NO });
     }
     log.conclude();
     Ok(log.exit(options))

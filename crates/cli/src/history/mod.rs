@@ -22,9 +22,10 @@ use sigchain::text;
 use sigchain::verify::Verifier;
 
 use crate::args;
+use crate::exit::{NO, UNREADABLE, USAGE};
 use crate::input::{self, Input, Places};
 use crate::out;
-use crate::trouble::{self, Trouble};
+use crate::trouble::Trouble;
 
 pub(crate) use crate::history::diff::run as diff;
 pub(crate) use crate::history::grep::Grep;
@@ -32,10 +33,6 @@ pub(crate) use crate::history::log::run as log;
 pub(crate) use crate::history::replay::run as replay;
 pub(crate) use crate::history::show::run as show;
 
-/// Exit code of a fault, and of an answer that is no.
-const NO: u8 = 1;
-/// Exit code of a call that makes no sense.
-const USAGE: u8 = 2;
 /// Said once by commands that take no anchors.
 const ONLY_ITSELF: &str = "verified only against itself, which anybody can arrange; against what you hold: sigchain verify";
 
@@ -113,11 +110,11 @@ fn hint(what: &str) {
 /// The exit code of what kept a replay from giving a state.
 pub(crate) fn exit_of(error: &ReplayError) -> u8 {
     match error {
-        ReplayError::Io(_) => trouble::UNREADABLE,
+        ReplayError::Io(_) => UNREADABLE,
         ReplayError::Fault(faulty)
             if faulty.fault().is_some_and(|fault| fault.code.is_unreadable()) =>
         {
-            trouble::UNREADABLE
+            UNREADABLE
         }
         ReplayError::NoSize(_)
         | ReplayError::Line(

@@ -11,9 +11,10 @@ use sigchain::replay::{
 use sigchain::verify::{Verdict, Verifier};
 
 use crate::args::ReplayOptions;
+use crate::exit::{NO, UNVOUCHED};
 use crate::held::Held;
 use crate::history::way::{self, Way};
-use crate::history::{self, NO, Opened, basis, exit_of};
+use crate::history::{self, Opened, basis, exit_of};
 use crate::input::{self, Places};
 use crate::json::{object, render};
 use crate::out::{self, entries, grouped, safe};
@@ -21,9 +22,6 @@ use crate::trouble::Trouble;
 
 /// Names of a kind that are shown; --json has all.
 const NAMES_SHOWN: usize = 12;
-
-/// Exit code where no fault was found, and what was held does not vouch for it.
-const UNVOUCHED: u8 = 3;
 
 type Outcome = Result<Replayed<Tally>, ReplayError>;
 

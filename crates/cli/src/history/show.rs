@@ -4,20 +4,23 @@ use std::fmt::{self, Write as _};
 use std::io;
 use std::ops::ControlFlow;
 
+use sigchain::digest::Digest;
 use sigchain::frame::{Frame, Written};
 use sigchain::jsonl;
 use sigchain::point::Point;
 use sigchain::replay::{
     ChainFile, Each, End, Opening, Replay, ReplayError, Replayed, Side, Source, Step, settle, side,
 };
-use sigchain::tree::{self, Passing};
+use sigchain::tree;
 use sigchain::verify::{Seen, Verifier};
 
 use crate::args::ShowOptions;
+use crate::exit::NO;
 use crate::history::causes::Causes;
-use crate::history::{self, NO, ONLY_ITSELF, basis, complain, entry, exit_of, sentence};
+use crate::history::{self, ONLY_ITSELF, basis, complain, entry, exit_of, sentence};
 use crate::input;
 use crate::out::{self, entries, safe};
+use crate::paths::Paths;
 use crate::trouble::Trouble;
 
 /// Later entries that are named.
@@ -32,7 +35,7 @@ pub(crate) fn run(options: &ShowOptions) -> Result<u8, Trouble> {
         found: None,
         effects: Vec::new(),
         more_effects: 0,
-        passing: Passing::new(),
+        paths: Paths::default(),
     };
     let outcome = find(&mut finder);
     let found = match (outcome, finder.found.take()) {
@@ -98,7 +101,7 @@ struct Finder {
     effects: Vec<(u64, String, String)>,
     more_effects: u64,
     /// The entry's path to the root.
-    passing: Passing,
+    paths: Paths,
 }
 
 impl Source for Finder {
@@ -111,7 +114,7 @@ impl Source for Finder {
     }
 
     fn read(&mut self, each: &mut Each<'_>) -> io::Result<End> {
-        let Self { source, point, is_decided, found, effects, more_effects, passing } = self;
+        let Self { source, point, is_decided, found, effects, more_effects, paths } = self;
         let mut flow = ControlFlow::Continue(());
         let end = source.watch(&mut |seen| {
             match seen {
@@ -124,16 +127,15 @@ impl Source for Finder {
                         let side = side(point, fields);
                         let may_be = !matches!(point, Point::Sequence(_) | Point::Event(_));
                         if side == Side::At || (side == Side::Before && may_be) {
+                            if let Some(before) = found.take() {
+                                paths.forget(before.fields.sequence);
+                            }
                             *found = Some(shown.written.clone().into_owned());
                             is_own = true;
                         }
                         *is_decided = side != Side::Before;
                     }
-                    if is_own {
-                        passing.push_own(leaf);
-                    } else {
-                        passing.push(leaf);
-                    }
+                    paths.push(leaf, is_own);
                     if *is_decided && cause.is_some() && fields.causation_id == cause {
                         if effects.len() < EFFECTS_SHOWN {
                             let (kind, actor) =
@@ -151,7 +153,7 @@ impl Source for Finder {
                     for ((_, level), hash) in
                         tree::split(gap.first, gap.count).iter().zip(&gap.hashes)
                     {
-                        passing.push_subtree(*hash, *level);
+                        paths.push_subtree(*hash, *level);
                     }
                     if flow.is_continue() {
                         flow = each(Step::Gap(gap));
@@ -178,27 +180,34 @@ fn write(
     let name = report.map_or(String::new(), |report| safe(&report.name));
     entry::write(out, &name, (&at.chain_id, &at.digest), written)?;
     // Behind a fault nothing was seen, so that nobody knows the tree over all.
-    if report.is_some_and(|report| report.counts.is_empty()) {
-        proof(out, &finder.passing, is_proven)?;
+    if let Some(report) = report.filter(|report| report.counts.is_empty())
+        && let Some(root) = report.root
+        && let Some(path) = finder.paths.paths().get(&written.fields.sequence)
+    {
+        proof(out, path, (report.entries, &root), is_proven)?;
     }
     causes.write(out)?;
     effects(out, finder)
 }
 
 /// How it is part of the tree that checkpoints are over.
-fn proof(out: &mut String, passing: &Passing, is_shown: bool) -> fmt::Result {
-    let Some((_, path, tree)) = passing.clone().finish() else { return Ok(()) };
+fn proof(
+    out: &mut String,
+    path: &[Digest],
+    (size, root): (u64, &Digest),
+    is_shown: bool,
+) -> fmt::Result {
     let count = u64::try_from(path.len()).unwrap_or(u64::MAX);
-    let (hashes, size) = (out::hashes(count), entries(tree.size()));
+    let (hashes, size) = (out::hashes(count), entries(size));
     writeln!(out, "proof       by {hashes} it is under the root over {size}:")?;
-    writeln!(out, "            {}", tree.root())?;
+    writeln!(out, "            {root}")?;
     if !is_shown {
         return writeln!(
             out,
             "            (--proof shows them; sigchain prove puts them into a file)"
         );
     }
-    for hash in &path {
+    for hash in path {
         writeln!(out, "    {hash}")?;
     }
     Ok(())

@@ -11,9 +11,10 @@ use sigchain::frame::Written;
 use sigchain::select::Filter;
 
 use crate::args::{self, LogOptions};
+use crate::exit::NO;
 use crate::history::log::not_written;
 use crate::history::print::Printer;
-use crate::history::{NO, complain, hint};
+use crate::history::{complain, hint};
 use crate::input;
 use crate::ledger::{self, Stop};
 use crate::trouble::Trouble;

@@ -11,8 +11,8 @@ use sigchain::stamp::Stamp;
 use sigchain::text;
 use sigchain::verify::Seen;
 
+use crate::actions::Actions;
 use crate::out::{self, safe};
-use crate::report::actions::Actions;
 use crate::report::capture::Capture;
 use crate::report::cbor;
 use crate::report::timeline::Timeline;

@@ -3,7 +3,6 @@
 //! A report says what the verifier found and what it rests on, and never more: whatever comes from the file that was verified stands
 //! in it as text, and is never interpreted.
 
-mod actions;
 mod capture;
 mod cbor;
 mod collect;
@@ -29,7 +28,6 @@ use crate::out;
 use crate::trouble::Trouble;
 use crate::verify::View;
 
-pub(crate) use crate::report::actions::{family, is_intent};
 pub(crate) use crate::report::capture::Capture;
 pub(crate) use crate::report::collect::Collected;
 

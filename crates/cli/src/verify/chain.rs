@@ -16,6 +16,7 @@ use sigchain::verify::{Report, Seen, Verdict, Verifier};
 
 use crate::access::{self, Act};
 use crate::args::VerifyOptions;
+use crate::exit::{NO, UNVOUCHED};
 use crate::held::Held;
 use crate::input::{self, Input, Places};
 use crate::ledger;
@@ -25,7 +26,7 @@ use crate::trouble::Trouble;
 use crate::verify::against::{self, Compared};
 use crate::verify::gate::Gate;
 use crate::verify::progress::{Counted, Counters, Progress};
-use crate::verify::{self, FAULTY, UNVOUCHED, human, json};
+use crate::verify::{self, human, json};
 
 /// All that is said about a file.
 pub(crate) struct View<'v> {
@@ -92,7 +93,7 @@ pub(super) fn run(options: &VerifyOptions, held: &Held, input: Input) -> Result<
         places: &places,
     };
     // An alarm is never kept back for want of a record.
-    let is_faulty = view.exit == FAULTY;
+    let is_faulty = view.exit == NO;
     let recorded = match demanded {
         Some(Err(trouble)) if !is_faulty => return Err(trouble),
         _ => recorded(options, &view),
@@ -147,8 +148,8 @@ fn exit(options: &VerifyOptions, held: &Held, judged: &Judged, compared: Option<
     let exit = verify::exit_code(report.verdict(), is_self_asserted);
     let is_gated = judged.gate.as_ref().is_none_or(|gate| gate.without == 0);
     match compared {
-        Some(compared) if compared.is_split() => FAULTY,
-        _ if !is_gated => FAULTY,
+        Some(compared) if compared.is_split() => NO,
+        _ if !is_gated => NO,
         Some(Compared::Differ(_)) if exit == 0 => UNVOUCHED,
         _ => exit,
     }

@@ -10,9 +10,10 @@ use sigchain::id::EventId;
 use sigchain::select::Filter;
 use sigchain::stamp::Stamp;
 
+use crate::actions::{family, is_intent};
 use crate::json::object;
 use crate::out::{self, grouped, safe};
-use crate::report::{Capture, family, is_intent};
+use crate::report::Capture;
 use crate::trouble::Trouble;
 
 /// Outcomes that are listed; the rest is counted.

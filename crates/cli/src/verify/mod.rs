@@ -14,19 +14,17 @@ use sigchain::verify::Verdict;
 
 use crate::access;
 use crate::args::VerifyOptions;
+use crate::exit::{NO, UNREADABLE};
 use crate::held::Held;
 use crate::input::{Input, Kind};
 use crate::look::{Paint, paint};
 use crate::out;
-use crate::trouble::{self, Trouble};
+use crate::trouble::Trouble;
 
 pub(crate) use crate::verify::against::Compared;
 pub(crate) use crate::verify::chain::View;
 pub(crate) use crate::verify::gate::Gate;
 pub(crate) use crate::verify::human::{anchored, missing};
-
-/// Exit code of a file with faults, or a fork.
-const FAULTY: u8 = 1;
 
 pub(crate) fn run(options: &VerifyOptions) -> Result<u8, Trouble> {
     let held = Held::load(&options.held)?;
@@ -61,9 +59,6 @@ pub(crate) fn run(options: &VerifyOptions) -> Result<u8, Trouble> {
     }
 }
 
-/// Exit code of a file in which no fault was found, and that is not vouched for as was asked.
-const UNVOUCHED: u8 = 3;
-
 /// The exit code of a verdict; `is_self_asserted` says that nothing was given to tie the file to, and that this is wanted.
 fn exit_code(verdict: Verdict, is_self_asserted: bool) -> u8 {
     if verdict == Verdict::Unvouched && is_self_asserted { 0 } else { verdict.exit_code() }
@@ -96,5 +91,5 @@ fn worse(exit: u8, trouble: Option<&Trouble>) -> u8 {
     let Some(trouble) = trouble else { return exit };
     trouble.print();
     // A fault that was found outweighs whatever could not be done.
-    if exit == FAULTY { exit } else { trouble.exit().max(trouble::UNREADABLE) }
+    if exit == NO { exit } else { trouble.exit().max(UNREADABLE) }
 }

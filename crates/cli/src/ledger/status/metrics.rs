@@ -87,7 +87,7 @@ pub(super) fn render(status: &Status) -> String {
     }
     if let Some(actions) = &status.actions {
         let help = "Actions that were begun and have no outcome.";
-        m.gauge("audit_open_actions", help, actions.open.len());
+        m.gauge("audit_open_actions", help, actions.len());
     }
     m.text
 }

@@ -1,6 +1,5 @@
 //! `sigchain status`: how a ledger stands, as its files say. Nothing is verified, so that it is quick however long the chain is.
 
-mod actions;
 mod metrics;
 
 use std::fmt::{self, Write as _};
@@ -14,11 +13,11 @@ use sigchain::frame::Written;
 use sigchain::store::{Frames, Store as _};
 use sigchain::text;
 
+use crate::actions::Actions;
 use crate::args::StatusOptions;
 use crate::held;
 use crate::key::custody::Custody;
 use crate::ledger::keys::Enrolled;
-use crate::ledger::status::actions::Actions;
 use crate::ledger::{of_io, view};
 use crate::out::{self, entries, grouped, plural, safe};
 use crate::trouble::Trouble;
@@ -88,8 +87,7 @@ impl Status {
         let head = head(&directory).map_err(failed)?;
         let seal = directory.last_seal().map_err(failed)?;
         let segments = directory.segments().map_err(failed)?;
-        let actions =
-            wants_actions.then(|| Actions::read(&directory)).transpose().map_err(failed)?;
+        let actions = wants_actions.then(|| Actions::of(&directory)).transpose().map_err(failed)?;
         // Whoever only reads has no keys, and maybe no home: that is no trouble.
         let custody = Custody::look();
         Ok(Self { directory, enrolled, custody, anchored, actions, head, seal, segments })
@@ -155,7 +153,7 @@ impl Status {
             writeln!(text, "  QUARANTINED: it takes no events; sigchain verify LEDGER")?;
         }
         match &self.actions {
-            Some(actions) => writeln!(text, "  actions  {}", actions.describe())?,
+            Some(actions) => writeln!(text, "  actions  {}", describe(actions))?,
             None => writeln!(text, "  actions  not counted: --actions reads all entries for that")?,
         }
         match directory.writing() {
@@ -255,7 +253,7 @@ impl Status {
             |(number, bytes, file)| json!({ "bytes": bytes, "file_bytes": file, "number": number }),
         );
         json!({
-            "actions": self.actions.as_ref().map(Actions::json),
+            "actions": self.actions.as_ref().map(json_of),
             "anchored": anchored,
             "behind": behind,
             "chain_id": chain.to_string(),
@@ -284,4 +282,33 @@ fn head(directory: &Directory) -> io::Result<Option<Written<'static>>> {
     };
     let mut frames = block.iter().map(|frame| Written::parse(frame.left, frame.body));
     frames.next().transpose().map(|found| found.map(Written::into_owned)).map_err(parse)
+}
+
+/// How many actions were begun and have no outcome, and the one that was begun first.
+fn describe(actions: &Actions) -> String {
+    let (open, begun) = (grouped(actions.len()), grouped(actions.intents));
+    let beyond = match actions.unfollowed {
+        0 => String::new(),
+        more => format!("; {} more were not followed", grouped(more)),
+    };
+    match actions.oldest().first() {
+        None => format!("none of {begun} open{beyond}"),
+        Some(first) => format!(
+            "{open} of {begun} open{beyond}; the oldest: entry {}, {}, {}, {}",
+            first.sequence, first.event_type, first.time, first.event_id
+        ),
+    }
+}
+
+fn json_of(actions: &Actions) -> Value {
+    let oldest = actions.oldest().first().map(|open| {
+        json!({
+            "event_id": open.event_id.to_string(),
+            "event_type": open.event_type,
+            "sequence": open.sequence,
+            "time": open.time.to_string(),
+        })
+    });
+    let (begun, open, unfollowed) = (actions.intents, actions.len(), actions.unfollowed);
+    json!({ "begun": begun, "oldest": oldest, "open": open, "unfollowed": unfollowed })
 }

@@ -14,7 +14,7 @@ struct Subtree {
 
 /// A growing tree, and the paths of the entries in it that are watched.
 #[derive(Default)]
-pub(super) struct Paths {
+pub(crate) struct Paths {
     size: u64,
     /// From left to right, the largest first, as in `tree::Frontier`.
     edge: Vec<Subtree>,
@@ -23,12 +23,12 @@ pub(super) struct Paths {
 }
 
 impl Paths {
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
     /// Adds the leaf of an entry.
-    pub(super) fn push(&mut self, leaf: Digest, is_watched: bool) {
+    pub(crate) fn push(&mut self, leaf: Digest, is_watched: bool) {
         let mut watched = Vec::new();
         if is_watched {
             self.known.insert(self.size, Vec::new());
@@ -38,12 +38,12 @@ impl Paths {
     }
 
     /// Adds the root of a subtree of 2^level leaves that are not there.
-    pub(super) fn push_subtree(&mut self, root: Digest, level: u32) {
+    pub(crate) fn push_subtree(&mut self, root: Digest, level: u32) {
         self.add(Subtree { root, watched: Vec::new() }, level);
     }
 
     /// Watches an entry no longer.
-    pub(super) fn forget(&mut self, sequence: u64) {
+    pub(crate) fn forget(&mut self, sequence: u64) {
         self.known.remove(&sequence);
         for subtree in &mut self.edge {
             subtree.watched.retain(|watched| *watched != sequence);
@@ -65,7 +65,7 @@ impl Paths {
     }
 
     /// The paths in the tree as it is.
-    pub(super) fn paths(&self) -> BTreeMap<u64, Vec<Digest>> {
+    pub(crate) fn paths(&self) -> BTreeMap<u64, Vec<Digest>> {
         let mut known = self.known.clone();
         let copy =
             |subtree: &Subtree| Subtree { root: subtree.root, watched: subtree.watched.clone() };

@@ -1,9 +1,12 @@
 //! Actions: an intent before, an outcome after that names it as its cause.
 
 use std::collections::BTreeMap;
+use std::io;
 
+use sigchain::directory::Directory;
 use sigchain::entry::Fields;
 use sigchain::id::EventId;
+use sigchain::select::Filter;
 use sigchain::stamp::Stamp;
 
 use crate::out::safe;
@@ -23,25 +26,36 @@ pub(crate) fn family(event_type: &str) -> &str {
 
 /// An intent without an outcome so far.
 #[derive(Debug)]
-pub(super) struct Open {
-    pub(super) sequence: u64,
-    pub(super) time: Stamp,
-    pub(super) event_type: String,
-    pub(super) actor: String,
+pub(crate) struct Open {
+    pub(crate) event_id: EventId,
+    pub(crate) sequence: u64,
+    pub(crate) time: Stamp,
+    pub(crate) event_type: String,
+    pub(crate) actor: String,
 }
 
 /// Which intents have no outcome.
 #[derive(Debug, Default)]
-pub(super) struct Actions {
+pub(crate) struct Actions {
     open: BTreeMap<EventId, Open>,
     /// All intents.
-    pub(super) intents: u64,
+    pub(crate) intents: u64,
     /// Intents that came when too many were open, and were not followed.
-    pub(super) unfollowed: u64,
+    pub(crate) unfollowed: u64,
 }
 
 impl Actions {
-    pub(super) fn take(&mut self, fields: &Fields<'_>) {
+    /// Of a ledger, as it stands: all entries are read, since nothing less says what is open.
+    pub(crate) fn of(directory: &Directory) -> io::Result<Self> {
+        let mut actions = Self::default();
+        for written in Filter::new().select(directory)? {
+            actions.take(&written?.fields);
+        }
+        Ok(actions)
+    }
+
+    /// Takes note of an entry. They come in order.
+    pub(crate) fn take(&mut self, fields: &Fields<'_>) {
         if !is_intent(&fields.event_type) {
             self.close(fields);
             return;
@@ -52,6 +66,7 @@ impl Actions {
             return;
         }
         let open = Open {
+            event_id: fields.event_id,
             sequence: fields.sequence,
             time: fields.system_time,
             event_type: safe(&fields.event_type),
@@ -69,12 +84,12 @@ impl Actions {
     }
 
     /// How many are open.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         u64::try_from(self.open.len()).unwrap_or(u64::MAX)
     }
 
     /// Those that are open, the oldest first.
-    pub(super) fn oldest(&self) -> Vec<&Open> {
+    pub(crate) fn oldest(&self) -> Vec<&Open> {
         // Event ids ascend with time, but whoever writes them may choose others.
         let mut open: Vec<&Open> = self.open.values().collect();
         open.sort_by_key(|open| open.sequence);
