@@ -480,6 +480,19 @@ impl Directory {
         Ok(())
     }
 
+    /// Writes a record in the place of one that could not be read, and syncs it, before a segment says otherwise than that one did. A power
+    /// cut may have left it a byte short; the next one may leave the length of what is written now and not the bytes, and the zero in
+    /// their place be the byte that was missing: it would say again what was durable once, and no segment would fit it.
+    fn rewrite_record(writer: &Writer) -> io::Result<()> {
+        match &writer.record_file {
+            Some(file) if writer.left.is_none() => {
+                writer.record.write(&**file)?;
+                file.sync()
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Begins a segment behind what was accepted, with the frames that follow there. Gives up nothing: the file before stays as it is.
     pub(crate) fn renew(
         &self,
@@ -488,6 +501,7 @@ impl Directory {
         authority: Vec<Needed>,
     ) -> Result<(), StoreError> {
         let mut writer = self.writer.lock();
+        Self::rewrite_record(&writer).map_err(StoreError::Refused)?;
         self.make_record(&mut writer).map_err(StoreError::Refused)?;
         if let Err(error) = self.begin(&mut writer, frames) {
             let StoreError::Refused(cause) = &error else { return Err(error) };
