@@ -214,11 +214,13 @@ pub(crate) enum Scanned {
     End,
 }
 
-/// The head in these bytes, if it can be one of a segment's frames.
-fn head_of(bytes: &[u8]) -> Result<(Kind, Head), &'static str> {
+/// The head in these bytes, if it can be one of a segment's frames; `gaps` says whether of a stand-in's.
+fn head_of(bytes: &[u8], gaps: bool) -> Result<(Kind, Head), &'static str> {
     let head = bytes.first_chunk::<HEAD>().ok_or("the end within a frame's head")?;
     let head = Head::parse(head).ok_or("a frame's head whose CRC differs")?;
-    let kind = Kind::from_letter(head.letter).filter(|k| matches!(k, Kind::Entry | Kind::Seal));
+    let fits =
+        |kind: &Kind| matches!(kind, Kind::Entry | Kind::Seal) || (gaps && *kind == Kind::Gap);
+    let kind = Kind::from_letter(head.letter).filter(fits);
     let kind = kind.ok_or("a kind of frame that no segment has")?;
     let fits = head.mark <= 1 && head.length <= BODY_MAX && (head.left == 0 || kind == Kind::Entry);
     if fits { Ok((kind, head)) } else { Err("a frame's head beyond the limits") }
@@ -238,6 +240,8 @@ fn seal_of(head: &[u8; HEAD], body: &[u8]) -> Option<Seal> {
 pub(crate) struct Scanner<'f> {
     file: &'f dyn File,
     end: u64,
+    /// Whether there may be gaps: only where a file stands in for a segment.
+    gaps: bool,
     /// Bytes of the file from `base` on.
     buffer: Vec<u8>,
     base: u64,
@@ -247,7 +251,12 @@ pub(crate) struct Scanner<'f> {
 
 impl<'f> Scanner<'f> {
     pub(crate) fn new(file: &'f dyn File, at: u64, end: u64) -> Self {
-        Self { file, end, buffer: Vec::new(), base: at, at, body: 0..0 }
+        Self { file, end, gaps: false, buffer: Vec::new(), base: at, at, body: 0..0 }
+    }
+
+    /// Takes gaps as well, or no longer.
+    pub(crate) fn with_gaps(self, gaps: bool) -> Self {
+        Self { gaps, ..self }
     }
 
     /// Where the next frame would be.
@@ -265,7 +274,8 @@ impl<'f> Scanner<'f> {
         if self.at >= self.end {
             return Ok(Scanned::End);
         }
-        let (kind, head) = match head_of(self.look(HEAD)?) {
+        let gaps = self.gaps;
+        let (kind, head) = match head_of(self.look(HEAD)?, gaps) {
             Ok(found) => found,
             Err(what) => return Ok(Scanned::Damage(what)),
         };
@@ -291,9 +301,10 @@ impl<'f> Scanner<'f> {
         if self.at >= self.end {
             return Ok(None);
         }
+        let gaps = self.gaps;
         let bytes = self.look(HEAD)?;
-        let (Ok((_, head)), Some(raw)) = (head_of(bytes), bytes.first_chunk::<HEAD>().copied())
-        else {
+        let raw = bytes.first_chunk::<HEAD>().copied();
+        let (Ok((_, head)), Some(raw)) = (head_of(bytes, gaps), raw) else {
             return Ok(None);
         };
         let len = HEAD.saturating_add(head.length);

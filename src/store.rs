@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::digest::Digest;
+use crate::frame::{Gap, GapReason};
 use crate::id::EventId;
 use crate::sync::Mutex;
 use crate::tree::Shelf;
@@ -208,6 +209,68 @@ impl Frames {
     }
 }
 
+/// Entries that are not in a store any more: why a read of one of them fails. Travels inside an [`io::Error`]; whoever reads a range
+/// finds it there by [`Absent::of`], and goes on at the end of the gap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Absent {
+    /// The entries, why they are not there, and the hashes that stand for them.
+    pub gap: Gap,
+    /// The bodies of the seals right behind them.
+    pub seals: Vec<Vec<u8>>,
+}
+
+impl Absent {
+    /// These entries, with the seals right behind them.
+    pub fn new(gap: Gap, seals: Vec<Vec<u8>>) -> Self {
+        Self { gap, seals }
+    }
+
+    /// The one inside an error, if it holds one.
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// As an error of input and output.
+    pub fn into_io(self) -> io::Error {
+        io::Error::other(self)
+    }
+}
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Gap { first, count, .. } = self.gap;
+        match count {
+            1 => write!(f, "entry {first} is ")?,
+            _ => write!(f, "entries {first} to {} are ", self.gap.end().saturating_sub(1))?,
+        }
+        match self.gap.reason {
+            GapReason::Archived => {
+                f.write_str("archived elsewhere; bring them back by `sigchain restore`, or read the archive")
+            }
+            GapReason::Lost => f.write_str(
+                "damaged for good, and an operator has said so; read them in a copy or an export, if there is one",
+            ),
+            GapReason::Elided => f.write_str("left out; read them where all of the chain is"),
+        }
+    }
+}
+
+impl std::error::Error for Absent {}
+
+/// Reads as [`Store::read`] does; gives the gap that the first entry is in, if it is in one.
+pub(crate) fn read_or_gap<S: Store + ?Sized>(
+    store: &S,
+    first: u64,
+    count: usize,
+    frames: &mut Frames,
+) -> io::Result<Option<Absent>> {
+    match store.read(first, count, frames) {
+        Ok(()) => Ok(None),
+        Err(error) => Absent::of(&error).cloned().map_or(Err(error), |absent| Ok(Some(absent))),
+    }
+}
+
 /// What became of a write that failed.
 #[derive(Debug)]
 pub enum StoreError {
@@ -240,11 +303,17 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn find(&self, event_id: &EventId) -> io::Result<Option<u64>>;
 
     /// Reads the frames of up to `count` durable entries from `first` on, in place of what `frames` held: at least one, and none only at
-    /// the end. Durable seals that stand between these, or right behind the last of them, come with them.
+    /// the end. Durable seals that stand between these, or right behind the last of them, come with them. If the first is not there any
+    /// more, that is an error which holds an [`Absent`].
     fn read(&self, first: u64, count: usize, frames: &mut Frames) -> io::Result<()>;
 
     /// Number of durable entries.
     fn size(&self) -> io::Result<u64>;
+
+    /// Whether entries may not be there any more: reading one of them is then an error which holds an [`Absent`].
+    fn has_gaps(&self) -> bool {
+        false
+    }
 
     /// Whether a seal is due: the store would begin a new piece behind it.
     fn wants_seal(&self) -> bool {
@@ -310,6 +379,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn size(&self) -> io::Result<u64> {
         (**self).size()
+    }
+
+    fn has_gaps(&self) -> bool {
+        (**self).has_gaps()
     }
 
     fn wants_seal(&self) -> bool {

@@ -4,6 +4,7 @@
 //! memory. `Nodes` keeps the nodes of level 8 and up on a `Shelf` (a quarter of a byte per entry; in memory, or in a file) and proves
 //! inclusion and consistency in logarithmic time, given a way to read the leaf hashes of at most 256 entries around the place.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
@@ -220,6 +221,9 @@ impl<S: Shelf + ?Sized> Shelf for Box<S> {
     }
 }
 
+/// In the place of a hash that nobody knows: no hash is so.
+const UNKNOWN: Digest = Digest::ZERO;
+
 /// A shelf in memory.
 #[derive(Clone, Debug, Default)]
 pub struct Levels {
@@ -230,15 +234,17 @@ pub struct Levels {
 impl Shelf for Levels {
     fn get(&self, level: u32, index: u64) -> Option<Digest> {
         let nodes = self.levels.get(usize::try_from(level.checked_sub(STORED_LEVEL)?).ok()?)?;
-        nodes.get(usize::try_from(index).ok()?).copied()
+        nodes.get(usize::try_from(index).ok()?).copied().filter(|node| *node != UNKNOWN)
     }
 
-    fn put(&mut self, level: u32, _: u64, node: Digest) {
+    fn put(&mut self, level: u32, index: u64, node: Digest) {
         let Ok(stored) = usize::try_from(level.saturating_sub(STORED_LEVEL)) else { return };
         if self.levels.len() <= stored {
             self.levels.resize_with(stored + 1, Vec::new);
         }
         if let Some(nodes) = self.levels.get_mut(stored) {
+            // In between are nodes of entries that are in a gap: nobody knows them.
+            nodes.resize(usize::try_from(index).unwrap_or(usize::MAX).max(nodes.len()), UNKNOWN);
             nodes.push(node);
         }
     }
@@ -255,6 +261,8 @@ pub struct Nodes<S = Levels> {
     tail: Vec<Digest>,
     /// Roots of the maximal subtrees of the complete blocks, from left to right: to grow and to know the root, the shelf is not read.
     edge: Vec<Digest>,
+    /// The hashes that stand for gaps, by level and index, where they are of a level below those that the shelf has.
+    gaps: BTreeMap<(u32, u64), Digest>,
     shelf: S,
 }
 
@@ -271,7 +279,7 @@ impl Nodes {
 impl<S: Shelf> Nodes<S> {
     /// The empty tree, on an empty shelf.
     pub fn on(shelf: S) -> Self {
-        Self { size: 0, tail: Vec::new(), edge: Vec::new(), shelf }
+        Self { size: 0, tail: Vec::new(), edge: Vec::new(), gaps: BTreeMap::new(), shelf }
     }
 
     /// The tree that had this frontier, on a shelf that has its nodes; `leaves` is asked for those of the last block, if it is not
@@ -288,7 +296,7 @@ impl<S: Shelf> Nodes<S> {
         let stored = |(at, level): (u64, u32)| shelf.get(level, at >> level);
         let edge = split(0, complete).into_iter().map(stored).collect::<Option<_>>()?;
         let tail = (complete..size).map(leaves).collect::<Option<_>>()?;
-        Some(Self { size, tail, edge, shelf })
+        Some(Self { size, tail, edge, gaps: BTreeMap::new(), shelf })
     }
 
     /// Number of leaves.
@@ -310,12 +318,42 @@ impl<S: Shelf> Nodes<S> {
     pub fn push(&mut self, leaf: Digest) {
         self.tail.push(leaf);
         self.size = self.size.saturating_add(1);
+        self.complete_block();
+    }
+
+    /// Adds the leaves of a gap: `hashes` are those that [`split`] wants. Afterwards nothing can be proved of them, and all of the
+    /// others. Only for a shelf that need not have all nodes, as [`Levels`].
+    pub fn push_gap(&mut self, first: u64, count: u64, hashes: &[Digest]) {
+        for ((at, level), hash) in split(first, count).into_iter().zip(hashes) {
+            if level >= STORED_LEVEL {
+                self.size = self.size.saturating_add(1 << level);
+                self.complete(*hash, level, at >> level);
+                continue;
+            }
+            self.gaps.insert((level, at >> level), *hash);
+            for _ in 0..1_u64 << level {
+                self.tail.push(UNKNOWN);
+                self.size = self.size.saturating_add(1);
+            }
+            self.complete_block();
+        }
+    }
+
+    /// Completes the last block, if it has all its leaves.
+    fn complete_block(&mut self) {
         if !self.size.is_multiple_of(1 << STORED_LEVEL) {
             return;
         }
-        let mut node = fold_perfect(&self.tail);
+        let first = self.size - (1 << STORED_LEVEL);
+        let leaf =
+            |index: u64| self.tail.get(usize::try_from(index.checked_sub(first)?).ok()?).copied();
+        let node = self.fold(first, STORED_LEVEL, &leaf).unwrap_or(UNKNOWN);
         self.tail.clear();
-        let (mut level, mut index) = (STORED_LEVEL, (self.size >> STORED_LEVEL) - 1);
+        self.complete(node, STORED_LEVEL, first >> STORED_LEVEL);
+    }
+
+    /// Takes a node that is complete, and those that it completes.
+    fn complete(&mut self, mut node: Digest, mut level: u32, mut index: u64) {
         self.shelf.put(level, index, node);
         // Each right child completes its parent.
         while index & 1 == 1 {
@@ -332,7 +370,10 @@ impl<S: Shelf> Nodes<S> {
     pub fn frontier(&self) -> Frontier {
         let size = self.size >> STORED_LEVEL << STORED_LEVEL;
         let mut frontier = Frontier { size, hashes: self.edge.clone() };
-        self.tail.iter().for_each(|leaf| frontier.push(*leaf));
+        for (at, level) in split(size, self.size.saturating_sub(size)) {
+            let recent = |index| self.recent(index);
+            frontier.push_subtree(self.fold(at, level, &recent).unwrap_or(UNKNOWN), level);
+        }
         frontier
     }
 
@@ -430,11 +471,26 @@ impl<S: Shelf> Nodes<S> {
     /// Root over the complete subtree of `level` at leaf `at`.
     fn node(&self, at: u64, level: u32, leaves: Leaves<'_>) -> Option<Digest> {
         if level < STORED_LEVEL {
-            let leaf = |index| self.recent(index).or_else(|| leaves(index));
-            let hashes: Option<Vec<_>> = (at..at + (1 << level)).map(leaf).collect();
-            return hashes.map(|hashes| fold_perfect(&hashes));
+            return self.fold(at, level, &|index| self.recent(index).or_else(|| leaves(index)));
         }
         self.shelf.get(level, at >> level)
+    }
+
+    /// Root over a subtree below those that the shelf has.
+    fn fold(&self, at: u64, level: u32, leaves: Leaves<'_>) -> Option<Digest> {
+        if !self.gaps.is_empty() {
+            if let Some(known) = self.gaps.get(&(level, at >> level)) {
+                return Some(*known);
+            }
+            if level > 0 {
+                let half = level - 1;
+                let left = self.fold(at, half, leaves)?;
+                return Some(node_hash(&left, &self.fold(at + (1 << half), half, leaves)?));
+            }
+        }
+        let leaf = |index| leaves(index).filter(|leaf| *leaf != UNKNOWN);
+        let hashes: Option<Vec<_>> = (at..at + (1 << level)).map(leaf).collect();
+        hashes.map(|hashes| fold_perfect(&hashes))
     }
 }
 

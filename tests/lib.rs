@@ -35,6 +35,7 @@ mod processes;
 mod proofs;
 mod receipt;
 mod replay;
+mod retention;
 mod segments;
 mod select;
 mod strict;

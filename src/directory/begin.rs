@@ -169,13 +169,14 @@ impl Directory {
         let mut live = self.live.lock();
         if let Some(last) = live.pieces.pop() {
             let end = beginning.accepted;
-            let Piece { beginning, start, .. } = &*last;
-            let file = self.handles.shut(beginning.ordinal);
-            let (beginning, start) = (beginning.clone(), *start);
-            live.pieces.push(Arc::new(Piece { beginning, file, start, end }));
+            let file = self.handles.shut(last.name());
+            let Piece { beginning, start, is_stand_in, .. } = &*last;
+            let (beginning, start, is_stand_in) = (beginning.clone(), *start, *is_stand_in);
+            live.pieces.push(Arc::new(Piece { beginning, file, start, end, is_stand_in }));
         }
         let Beginning { first, ordinal, begun, .. } = beginning;
-        live.pieces.push(Arc::new(Piece { beginning, file: Arc::clone(&file), start, end: None }));
+        let (of, end, is_stand_in) = (Arc::clone(&file), None, false);
+        live.pieces.push(Arc::new(Piece { beginning, file: of, start, end, is_stand_in }));
         live.offsets.clear();
         live.ids.clear();
         live.recent = first;

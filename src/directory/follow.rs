@@ -4,10 +4,10 @@ use std::io;
 
 use crate::digest::Digest;
 use crate::directory::{Directory, open};
-use crate::frame::Written;
+use crate::frame::{Gap, Written};
 use crate::point::Point;
 use crate::select::{self, Filter, Passage};
-use crate::store::{Frames, Store as _};
+use crate::store::{Frames, read_or_gap};
 
 /// Entries that are read at once.
 const BLOCK: usize = 1024;
@@ -29,6 +29,7 @@ pub struct Follow {
     block: Frames,
     /// Frames of the block that were looked at.
     seen: usize,
+    gaps: Vec<Gap>,
 }
 
 impl Directory {
@@ -49,9 +50,11 @@ impl Directory {
             prior: None,
             block: Frames::new(),
             seen: 0,
+            gaps: Vec::new(),
         };
-        if let Some(before) = next.checked_sub(1) {
-            follow.directory.read(before, 1, &mut follow.block)?;
+        if let Some(before) = next.checked_sub(1)
+            && read_or_gap(&follow.directory, before, 1, &mut follow.block)?.is_none()
+        {
             let frame = follow.block.get(0).ok_or_else(|| open::lost(next, before))?;
             follow.prior = Some(select::fields(&frame)?.digest(&follow.id_for(before)));
             follow.block.clear();
@@ -72,7 +75,13 @@ impl Follow {
                     return Ok(None);
                 }
                 self.seen = 0;
-                self.directory.read(self.next, BLOCK, &mut self.block)?;
+                let gap = read_or_gap(&self.directory, self.next, BLOCK, &mut self.block)?;
+                if let Some(gap) = gap.map(|absent| absent.gap) {
+                    // What the next one is linked to is not there.
+                    (self.next, self.prior) = (gap.end(), None);
+                    self.gaps.push(gap);
+                    continue;
+                }
                 if self.block.is_empty() {
                     return Err(open::lost(self.next.saturating_add(1), self.next));
                 }
@@ -94,6 +103,11 @@ impl Follow {
             }
         }
         Ok(None)
+    }
+
+    /// The gaps that were passed since this was asked last: entries that are archived or lost. Each stands before the entry that came last.
+    pub fn take_gaps(&mut self) -> Vec<Gap> {
+        std::mem::take(&mut self.gaps)
     }
 
     /// Whether the last point has been reached: nothing more will come.

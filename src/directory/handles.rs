@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use crate::directory::name_of;
-use crate::disk::{File, Folder};
+use crate::directory::standin;
+use crate::disk::{DiskError, File, Folder};
 use crate::sync::Mutex;
 
 /// Most segments that are kept open, besides the last one.
@@ -16,8 +16,8 @@ const OPEN_MAX: usize = 8;
 #[derive(Debug)]
 pub(super) struct Handles {
     folder: Arc<dyn Folder>,
-    /// Number and file; the one read last comes first.
-    open: Mutex<VecDeque<(u64, Arc<dyn File>)>>,
+    /// Name and file; the one read last comes first.
+    open: Mutex<VecDeque<(String, Arc<dyn File>)>>,
 }
 
 impl Handles {
@@ -30,22 +30,37 @@ impl Handles {
         Arc::clone(&self.folder)
     }
 
-    /// A segment, to read.
-    pub(super) fn shut(self: &Arc<Self>, ordinal: u64) -> Arc<dyn File> {
-        Arc::new(Shut { handles: Arc::clone(self), ordinal })
+    /// A segment, or what stands in for it, to read.
+    pub(super) fn shut(self: &Arc<Self>, name: String) -> Arc<dyn File> {
+        Arc::new(Shut { handles: Arc::clone(self), name })
     }
 
-    fn get(&self, ordinal: u64) -> io::Result<Arc<dyn File>> {
+    fn get(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let mut open = self.open.lock();
-        let known = open.iter().position(|(number, _)| *number == ordinal);
+        let known = open.iter().position(|(known, _)| *known == name);
         let file = match known.and_then(|at| open.remove(at)) {
             Some((_, file)) => file,
             // Only to read: one that is full may well be closed to all writing.
-            None => self.folder.open(&name_of(ordinal), false)?.into(),
+            None => {
+                self.folder.open(name, false).map_err(|error| self.explain(name, error))?.into()
+            }
         };
         open.truncate(OPEN_MAX - 1);
-        open.push_front((ordinal, Arc::clone(&file)));
+        open.push_front((name.to_owned(), Arc::clone(&file)));
         Ok(file)
+    }
+
+    /// A file that is gone may have been exchanged for one that stands in for it, or the other way round.
+    fn explain(&self, name: &str, error: io::Error) -> io::Error {
+        let is_exchanged = error.kind() == io::ErrorKind::NotFound
+            && standin::other_name(name)
+                .is_some_and(|other| self.folder.names().is_ok_and(|names| names.contains(&other)));
+        if !is_exchanged {
+            return error;
+        }
+        let what = "entries were archived, or brought back, since it was opened";
+        DiskError::new("LEDGER_MOVED", name, what, "open the ledger again")
+            .into_io(io::ErrorKind::Other)
     }
 }
 
@@ -53,7 +68,7 @@ impl Handles {
 #[derive(Debug)]
 struct Shut {
     handles: Arc<Handles>,
-    ordinal: u64,
+    name: String,
 }
 
 impl File for Shut {
@@ -62,7 +77,7 @@ impl File for Shut {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.handles.get(self.ordinal)?.read_at(buffer, offset)
+        self.handles.get(&self.name)?.read_at(buffer, offset)
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -70,6 +85,6 @@ impl File for Shut {
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.handles.get(self.ordinal)?.len()
+        self.handles.get(&self.name)?.len()
     }
 }

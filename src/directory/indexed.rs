@@ -71,8 +71,8 @@ impl Indexes {
         known.wrong.insert(ordinal);
     }
 
-    /// Whether all that there is to be of a segment is there.
-    fn has(&self, source: &Source) -> io::Result<bool> {
+    /// Whether all that there is to be of a segment is there. Of what stands in for one only its events are indexed.
+    fn has(&self, source: &Source, is_stand_in: bool) -> io::Result<bool> {
         let ordinal = source.ordinal;
         if !self.runs.knows(ordinal) {
             return Ok(false);
@@ -81,7 +81,7 @@ impl Indexes {
         if known.wrong.contains(&ordinal) {
             return Ok(false);
         }
-        if !known.done.contains(&ordinal) && self.recent.get(source)?.is_some() {
+        if !known.done.contains(&ordinal) && (is_stand_in || self.recent.get(source)?.is_some()) {
             known.done.insert(ordinal);
         }
         Ok(known.done.contains(&ordinal))
@@ -89,10 +89,13 @@ impl Indexes {
 
     /// Makes what there is to be of a segment.
     fn make(&self, chain: &Digest, piece: &Piece, source: Source) -> io::Result<()> {
-        let (offsets, ids) = scan(piece, Places::none(piece), source.length)?.into_parts(piece)?;
+        let end = piece.end.unwrap_or(source.length);
+        let (offsets, ids) = scan(piece, Places::none(piece), end)?.into_parts(piece)?;
         let content = Content { source, offsets: &offsets, ids: &ids };
         self.recent.close(source.ordinal);
-        index::write(&*self.folder, chain, &content)?;
+        if !piece.is_stand_in {
+            index::write(&*self.folder, chain, &content)?;
+        }
         self.runs.add(&content)?;
         let mut known = self.known.lock();
         known.wrong.remove(&source.ordinal);
@@ -115,7 +118,8 @@ fn source_at(pieces: &[Arc<Piece>], at: usize) -> Option<(Arc<Piece>, Source)> {
     let (piece, next) = (pieces.get(at)?, pieces.get(at.saturating_add(1))?);
     let (ordinal, first) = (piece.beginning.ordinal, piece.beginning.first);
     let count = next.beginning.first.saturating_sub(first);
-    let (length, head) = (piece.end?, next.beginning.prior);
+    // Of the segment, and not of what may stand in for it by now: what was made of its events stays right.
+    let (length, head) = (next.beginning.accepted?, next.beginning.prior);
     Some((Arc::clone(piece), Source { ordinal, first, count, length, head }))
 }
 
@@ -153,6 +157,10 @@ impl Directory {
 
     /// Where entries of a sealed segment are, by its index; nothing if it has none that is sound.
     pub(super) fn indexed(&self, piece: &Piece, first: u64, count: usize) -> Option<(u64, u64)> {
+        if piece.is_stand_in {
+            // In it they are elsewhere.
+            return None;
+        }
         let ordinal = piece.beginning.ordinal;
         let (_, source) = {
             let live = self.live.lock();
@@ -194,7 +202,9 @@ impl Directory {
         let chain = self.chain_of_pieces();
         for (piece, source) in &sources {
             let source = *source;
-            if tending.failed.contains(&source.ordinal) || indexes.has(&source)? {
+            if tending.failed.contains(&source.ordinal)
+                || indexes.has(&source, piece.is_stand_in)?
+            {
                 continue;
             }
             match indexes.make(&chain, piece, source) {

@@ -14,6 +14,7 @@ mod open;
 mod read;
 mod record;
 mod reserve;
+mod standin;
 mod stream;
 mod tree;
 
@@ -29,7 +30,7 @@ use crate::directory::read::{Cache, Ids};
 use crate::directory::reserve::Reserve;
 use crate::disk::{DiskError, File, Folder};
 use crate::id::EventId;
-use crate::segment::{self, Beginning, Needed};
+use crate::segment::{self, Beginning, Needed, Scanner};
 use crate::store::{Frames, SealFrame, Store, StoreError, Stored};
 use crate::sync::Mutex;
 use crate::tree::Shelf;
@@ -38,6 +39,8 @@ pub use crate::directory::follow::Follow;
 pub(crate) use crate::directory::open::{Ending, Met, Place, Sealed};
 pub(crate) use crate::directory::record::Record;
 pub use crate::directory::record::Writing;
+#[cfg_attr(not(test), expect(unused_imports, reason = "for those who put stand-ins in place"))]
+pub(crate) use crate::directory::standin::{gap_frame, put_stand_in};
 pub use crate::directory::stream::{Atlas, Stream};
 
 /// Name of the record of what is durable.
@@ -89,6 +92,24 @@ pub(crate) struct Piece {
     pub(crate) start: u64,
     /// How much of it belongs to the chain, if another segment follows.
     pub(crate) end: Option<u64>,
+    /// Whether the file stands in for the segment, and may have gaps.
+    pub(crate) is_stand_in: bool,
+}
+
+impl Piece {
+    /// Goes through its frames from one place to another.
+    pub(crate) fn scanner(&self, at: u64, end: u64) -> Scanner<'_> {
+        Scanner::new(&*self.file, at, end).with_gaps(self.is_stand_in)
+    }
+
+    /// The name of its file.
+    pub(crate) fn name(&self) -> String {
+        if self.is_stand_in {
+            standin::name_of(self.beginning.ordinal)
+        } else {
+            name_of(self.beginning.ordinal)
+        }
+    }
 }
 
 /// What readers see.
@@ -316,6 +337,10 @@ impl Store for Directory {
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.live.lock().size)
+    }
+
+    fn has_gaps(&self) -> bool {
+        self.live.lock().pieces.iter().any(|piece| piece.is_stand_in)
     }
 
     fn wants_seal(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Opening: which segments there are, where the last seal is, and how the files end. What that means is for those to say who know entries.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::directory::read::Ids;
 use crate::directory::record::Record;
 use crate::directory::{
     ASIDE, Directory, Limits, Live, NEXT, Piece, RECORD, Writer, Writing, name_of, ordinal_of,
+    standin,
 };
 use crate::disk::{DiskError, File, Folder};
 use crate::frame::{Kind, Written};
@@ -141,12 +143,17 @@ impl Directory {
                 (size, at) = (record.size, record.length);
             }
             (live.size, live.end) = (size, at);
-            let mut scanner = Scanner::new(&*piece.file, at, piece.file.len()?);
-            while let Scanned::Frame(found) = scanner.next()? {
-                if found.is_marked {
-                    (live.size, live.end) = (size, found.at);
+            if piece.is_stand_in {
+                // It was whole before it had its name.
+                (live.size, live.end) = (standin::size_of(&piece)?, piece.file.len()?);
+            } else {
+                let mut scanner = piece.scanner(at, piece.file.len()?);
+                while let Scanned::Frame(found) = scanner.next()? {
+                    if found.is_marked {
+                        (live.size, live.end) = (size, found.at);
+                    }
+                    size = size.saturating_add(u64::from(found.kind == Kind::Entry));
                 }
-                size = size.saturating_add(u64::from(found.kind == Kind::Entry));
             }
         }
         (live.recent, live.recent_at) = (live.size, live.end);
@@ -154,9 +161,10 @@ impl Directory {
         live.ids.clear();
         let Some(piece) = live.pieces.pop() else { return Ok(()) };
         // Whatever the next segment counted of it, readers end here.
-        let Piece { beginning, file, start, .. } = &*piece;
+        let Piece { beginning, file, start, is_stand_in, .. } = &*piece;
         let (beginning, file, start) = (beginning.clone(), Arc::clone(file), *start);
-        live.pieces.push(Arc::new(Piece { beginning, file, start, end: None }));
+        let (end, is_stand_in) = (None, *is_stand_in);
+        live.pieces.push(Arc::new(Piece { beginning, file, start, end, is_stand_in }));
         Ok(())
     }
 
@@ -247,7 +255,12 @@ impl Directory {
     pub(crate) fn stated(&self, at: Place, is_end: bool) -> Stated {
         let record = self.record();
         let pieces = self.pieces();
-        let begun = pieces.get(at.piece).map(|p| p.start.saturating_add(p.beginning.begun));
+        let piece = pieces.get(at.piece);
+        let begun = piece.map(|p| p.start.saturating_add(p.beginning.begun));
+        if piece.is_some_and(|piece| piece.is_stand_in) {
+            // What the record and its beginning say is said of the segment. All of it was durable before it had its name.
+            return if is_end { Stated::Less } else { Stated::More };
+        }
         if begun.is_some_and(|begun| begun > at.at) {
             // What a segment was begun with was synced before it had its name: the segment says so itself.
             return Stated::More;
@@ -278,7 +291,7 @@ impl Directory {
                 Some(end) => end,
                 None => piece.file.len()?,
             };
-            let mut scanner = Scanner::new(&*piece.file, at, end);
+            let mut scanner = piece.scanner(at, end);
             loop {
                 ending.at = Place { piece: number, at: scanner.at() };
                 match scanner.next()? {
@@ -330,6 +343,9 @@ impl Directory {
         };
         for pair in self.pieces().windows(2) {
             let [before, after] = pair else { continue };
+            if before.is_stand_in {
+                continue;
+            }
             let (from, end) = (before.end.unwrap_or(0), before.file.len()?);
             if end > from && may_have(after.beginning.first, end.saturating_sub(from)) {
                 search(&*before.file, from, end, &mut |_, left| each(false, left))?;
@@ -367,6 +383,7 @@ impl Directory {
         let last = pieces.len().saturating_sub(1);
         if let (Some(at), Some(piece)) = (record.seal, pieces.last())
             && piece.beginning.ordinal == record.ordinal
+            && !piece.is_stand_in
             && let Some(found) = last_seal_in(last, piece, at, most)?
         {
             return Ok(Some(found));
@@ -383,7 +400,7 @@ impl Directory {
     pub(crate) fn authority_entries(&self, sequences: &[u64]) -> io::Result<Vec<(u16, Vec<u8>)>> {
         let mut entries = Vec::new();
         if let Some(first) = self.pieces().first() {
-            let mut scanner = Scanner::new(&*first.file, first.start, first.file.len()?);
+            let mut scanner = first.scanner(first.start, first.file.len()?);
             if let Scanned::Frame(found) = scanner.next()? {
                 entries.push((found.left, scanner.body().to_vec()));
             }
@@ -405,7 +422,7 @@ impl Directory {
         let mut entries = before.to_vec();
         let pieces = self.pieces();
         let Some(piece) = pieces.get(to.piece) else { return Ok(entries) };
-        let mut scanner = Scanner::new(&*piece.file, piece.start, to.at);
+        let mut scanner = piece.scanner(piece.start, to.at);
         while let Scanned::Frame(found) = scanner.next()? {
             let written = Written::parse(found.left, scanner.body());
             let is_key = |written: Written<'_>| {
@@ -421,6 +438,11 @@ impl Directory {
     /// Says who writes from now on. It is recorded with the next group.
     pub(crate) fn announce(&self, writing: Writing, epoch: u64) {
         self.writer.lock().announced = Some((writing, epoch));
+    }
+
+    /// Whether a place is in what stands in for a segment.
+    pub(crate) fn is_stand_in(&self, at: Place) -> bool {
+        self.pieces().get(at.piece).is_some_and(|piece| piece.is_stand_in)
     }
 
     /// Bytes of the segment in which a place is.
@@ -552,7 +574,7 @@ fn last_seal_in(number: usize, piece: &Piece, at: u64, most: u64) -> io::Result<
         None => piece.file.len()?,
     };
     let mut found = None;
-    let mut scanner = Scanner::new(&*piece.file, at, end);
+    let mut scanner = piece.scanner(at, end);
     while let Scanned::Frame(frame) = scanner.next()? {
         if frame.kind != Kind::Seal {
             continue;
@@ -569,43 +591,51 @@ fn last_seal_in(number: usize, piece: &Piece, at: u64, most: u64) -> io::Result<
 
 /// The segments that there are, in order.
 fn pieces(handles: &Arc<Handles>, writes: bool) -> io::Result<Vec<Arc<Piece>>> {
-    let mut ordinals = Vec::new();
+    // Number of each, and whether something stands in for it.
+    let mut ordinals = BTreeMap::new();
     for name in handles.folder().names()? {
-        match ordinal_of(&name) {
-            Some(ordinal) => ordinals.push(ordinal),
-            None if name.starts_with(super::SEGMENT) && name != NEXT => {
+        match (ordinal_of(&name), standin::ordinal_of(&name)) {
+            (Some(ordinal), _) => drop(ordinals.entry(ordinal).or_insert(false)),
+            (_, Some(ordinal)) => drop(ordinals.insert(ordinal, true)),
+            _ if [super::SEGMENT, standin::STAND_IN]
+                .iter()
+                .any(|start| name.starts_with(start))
+                && name != NEXT =>
+            {
                 return Err(misfit(format!("expected segments, found {name}"), LOOK));
             }
-            None => {}
+            _ => {}
         }
     }
-    ordinals.sort_unstable();
     let mut pieces: Vec<Piece> = Vec::with_capacity(ordinals.len());
-    let last = ordinals.last().copied();
-    for (expected, ordinal) in (0..).zip(ordinals) {
+    let last = ordinals.last_key_value().map(|(ordinal, _)| *ordinal);
+    for (expected, (ordinal, is_stand_in)) in (0..).zip(ordinals) {
         if ordinal != expected {
             return Err(misfit(format!("expected {}, found none", name_of(expected)), LOOK));
         }
+        let name = if is_stand_in { standin::name_of(ordinal) } else { name_of(ordinal) };
         let file: Arc<dyn File> = if last == Some(ordinal) {
-            handles.folder().open(&name_of(ordinal), writes)?.into()
+            handles.folder().open(&name, writes && !is_stand_in)?.into()
         } else {
-            handles.shut(ordinal)
+            handles.shut(name.clone())
         };
         let (beginning, start) = Beginning::read(&*file).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                misfit(format!("{}: {error}", name_of(ordinal)), LOOK)
+                misfit(format!("{name}: {error}"), LOOK)
             }
             // What the disk does not give is no finding about what stands there.
             _ => error,
         })?;
         if beginning.ordinal != ordinal {
-            let what = format!("{} says that it is number {}", name_of(ordinal), beginning.ordinal);
+            let what = format!("{name} says that it is number {}", beginning.ordinal);
             return Err(misfit(what, LOOK));
         }
         if let Some(before) = pieces.last_mut() {
-            before.end = beginning.accepted;
+            // What is said of a segment is not said of what stands in for it: that is as long as it is.
+            before.end =
+                if before.is_stand_in { Some(before.file.len()?) } else { beginning.accepted };
         }
-        pieces.push(Piece { beginning, file, start, end: None });
+        pieces.push(Piece { beginning, file, start, end: None, is_stand_in });
     }
     Ok(pieces.into_iter().map(Arc::new).collect())
 }
@@ -629,6 +659,13 @@ fn check(pieces: &[Arc<Piece>], record: Option<&Record>) -> io::Result<()> {
                 LOOK,
             ));
         };
+        if before.is_stand_in {
+            if b.first < a.first {
+                let what = format!("{name} begins before the one before it");
+                return Err(misfit(what, LOOK));
+            }
+            continue;
+        }
         let found = before.file.len()?;
         if found < accepted || accepted < before.start || b.first < a.first {
             let what = format!("expected {accepted} bytes before {name}, found {found}");
@@ -659,6 +696,12 @@ fn check(pieces: &[Arc<Piece>], record: Option<&Record>) -> io::Result<()> {
     }
     if record.ordinal > last.beginning.ordinal {
         return Err(misfit(format!("expected {}, found none", name_of(record.ordinal)), LOOK));
+    }
+    if last.is_stand_in {
+        let found = standin::size_of(last)?;
+        if found < record.size {
+            return Err(lost(record.size, found));
+        }
     }
     Ok(())
 }

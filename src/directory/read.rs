@@ -10,10 +10,10 @@ use crate::codec::{Reader, len_u64};
 use crate::directory::indexed::ALL;
 use crate::directory::{Directory, Live, Piece};
 use crate::entry::Fields;
-use crate::frame::{self, Kind};
+use crate::frame::{self, Frame, GapReason, Kind};
 use crate::id::EventId;
-use crate::segment::{Scanned, Scanner};
-use crate::store::{Frames, Split};
+use crate::segment::Scanned;
+use crate::store::{Absent, Frames, Split};
 
 /// Bytes that one read takes, unless a single frame is longer.
 const READ: u64 = 1 << 20;
@@ -59,6 +59,16 @@ pub(super) struct Places {
     end: u64,
     /// Where no frame could be read before that, and what is there instead.
     damage: Option<(u64, String)>,
+    /// Entries that are not there, in order.
+    gaps: Vec<Gone>,
+}
+
+/// Entries that are not there.
+#[derive(Clone, Debug)]
+struct Gone {
+    absent: Absent,
+    /// How many entries before them are.
+    before: usize,
 }
 
 impl Places {
@@ -67,13 +77,81 @@ impl Places {
         Self { end: piece.start, ..Self::default() }
     }
 
+    /// Whether all of it could be read.
+    pub(super) fn whole(&self, piece: &Piece) -> io::Result<()> {
+        match &self.damage {
+            Some((at, what)) => Err(unreadable(piece, *at, what)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether entries are not there.
+    pub(super) fn has_gaps(&self) -> bool {
+        !self.gaps.is_empty()
+    }
+
+    /// The sequence behind the last entry or gap.
+    fn next(&self, piece: &Piece) -> u64 {
+        let (from, before) = self
+            .gaps
+            .last()
+            .map_or((piece.beginning.first, 0), |gone| (gone.absent.gap.end(), gone.before));
+        from.saturating_add(len_u64(self.offsets.len().saturating_sub(before)))
+    }
+
+    /// Which of the offsets is that of an entry, and how many there are from it up to the next gap. `first` is the first entry of the
+    /// segment.
+    fn place_of(&self, sequence: u64, first: u64) -> Result<(usize, usize), Absent> {
+        let after = self.gaps.partition_point(|gone| gone.absent.gap.first <= sequence);
+        let last = after.checked_sub(1).and_then(|at| self.gaps.get(at));
+        let (from, before) = match last {
+            Some(gone) if sequence < gone.absent.gap.end() => return Err(gone.absent.clone()),
+            Some(gone) => (gone.absent.gap.end(), gone.before),
+            None => (first, 0),
+        };
+        let at = usize::try_from(sequence.saturating_sub(from)).unwrap_or(usize::MAX);
+        let at = at.saturating_add(before);
+        let end = self.gaps.get(after).map_or(self.offsets.len(), |gone| gone.before);
+        Ok((at, end.saturating_sub(at)))
+    }
+
+    /// Takes a gap, if it begins where the next entry would be.
+    fn take_gap(&mut self, piece: &Piece, body: &[u8]) -> Result<(), String> {
+        let gap = match Frame::parse(Kind::Gap, 0, body) {
+            Ok(Frame::Gap(gap)) => gap,
+            Ok(_) => return Err("another frame".to_owned()),
+            Err(error) => return Err(error.to_string()),
+        };
+        let next = self.next(piece);
+        if gap.first != next {
+            return Err(format!("expected entry {next}, found a gap from {} on", gap.first));
+        }
+        let absent = Absent::new(gap, Vec::new());
+        self.gaps.push(Gone { absent, before: self.offsets.len() });
+        Ok(())
+    }
+
+    /// Takes a seal that stands right behind a gap: whoever reads on behind that would not meet it.
+    fn take_seal(&mut self, body: &[u8]) {
+        let len = self.offsets.len();
+        if let Some(gone) = self.gaps.last_mut().filter(|gone| gone.before == len) {
+            gone.absent.seals.push(body.to_vec());
+        }
+    }
+
     /// Offsets and events, in the order of the entries.
     pub(super) fn into_parts(self, piece: &Piece) -> io::Result<(Vec<u32>, Vec<EventId>)> {
-        if let Some((at, what)) = &self.damage {
-            return Err(unreadable(piece, *at, what));
-        }
+        self.whole(piece)?;
         let Ids { ascending, others } = self.ids;
         let mut ids: Vec<(EventId, u64)> = ascending.into_iter().chain(others).collect();
+        for Gone { absent, .. } in self.gaps {
+            if absent.gap.reason == GapReason::Archived {
+                return Err(absent.into_io());
+            }
+            // Of what is lost nobody knows the events any more. No event has this id.
+            let none = EventId::new(0, [0; 10]);
+            ids.extend((absent.gap.first..absent.gap.end()).map(|sequence| (none, sequence)));
+        }
         ids.sort_unstable_by_key(|(_, sequence)| *sequence);
         Ok((self.offsets, ids.into_iter().map(|(id, _)| id).collect()))
     }
@@ -112,7 +190,8 @@ fn begins_with(frames: &Frames, sequence: u64) -> bool {
 }
 
 fn unreadable(piece: &Piece, at: u64, what: &str) -> io::Error {
-    let message = format!("segment {}, byte {at}: {what}", piece.beginning.ordinal);
+    let kind = if piece.is_stand_in { "stand-in" } else { "segment" };
+    let message = format!("{kind} {}, byte {at}: {what}", piece.beginning.ordinal);
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
@@ -168,6 +247,11 @@ impl Directory {
         let Some(size) = frames.iter().last().map(|frame| frame.sequence.saturating_add(1)) else {
             return Ok(());
         };
+        self.seals_behind(ordinal, size, &mut |body| frames.push_seal(size, body))
+    }
+
+    /// The seals over so many entries in segments behind this one, before any further entry.
+    fn seals_behind(&self, ordinal: u64, size: u64, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         let pieces: Vec<_> = {
             let live = self.live.lock();
             let at = live.pieces.partition_point(|piece| piece.beginning.ordinal <= ordinal);
@@ -176,11 +260,11 @@ impl Directory {
             later.map(|piece| (Arc::clone(piece), end(piece))).collect()
         };
         for (piece, end) in pieces {
-            let mut scanner = Scanner::new(&*piece.file, piece.start, end);
+            let mut scanner = piece.scanner(piece.start, end);
             while let Scanned::Frame(found) = scanner.next()? {
                 match found.kind {
-                    Kind::Seal => frames.push_seal(size, scanner.body()),
-                    Kind::Entry => break,
+                    Kind::Seal => each(scanner.body()),
+                    Kind::Entry | Kind::Gap => break,
                     _ => {}
                 }
             }
@@ -215,8 +299,18 @@ impl Directory {
             return Ok(Some(Span { piece, first, start, end, is_indexed: true }));
         }
         let places = self.places(&piece, limit)?;
-        let at = first.saturating_sub(piece.beginning.first);
-        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        let (at, follow) = match places.place_of(first, piece.beginning.first) {
+            Ok(found) => found,
+            Err(mut absent) => {
+                let (ordinal, size) = (piece.beginning.ordinal, absent.gap.end());
+                if size == places.next(&piece) {
+                    let mut add = |body: &[u8]| absent.seals.push(body.to_vec());
+                    self.seals_behind(ordinal, size, &mut add)?;
+                }
+                return Err(absent.into_io());
+            }
+        };
+        let count = count.min(follow.max(1));
         let (end, damage) = match &places.damage {
             Some((at, what)) => (*at, what.clone()),
             None => (places.end, format!("expected entry {first}, found the end")),
@@ -228,7 +322,7 @@ impl Directory {
     }
 
     /// Where the frames of a segment are: found by reading it, if nobody has done so lately.
-    fn places(&self, piece: &Arc<Piece>, end: u64) -> io::Result<Arc<Places>> {
+    pub(super) fn places(&self, piece: &Arc<Piece>, end: u64) -> io::Result<Arc<Places>> {
         let ordinal = piece.beginning.ordinal;
         let mut before = Places::none(piece);
         {
@@ -266,10 +360,13 @@ impl Directory {
         }
     }
 
-    /// Whether an entry is of this event.
+    /// Whether an entry is of this event. Of one that is not there any more an index is believed: the id was used.
     fn has_id(&self, sequence: u64, id: &EventId) -> io::Result<bool> {
         let mut frames = Frames::new();
-        self.read_frames(sequence, 1, &mut frames)?;
+        match self.read_frames(sequence, 1, &mut frames) {
+            Err(error) if Absent::of(&error).is_some() => return Ok(true),
+            read => read?,
+        }
         Ok(frames.iter().next().is_some_and(|frame| {
             let fields = Fields::parse(&mut Reader::new(frame.body));
             let is_it = |fields: &Fields<'_>| fields.sequence == sequence && fields.event_id == *id;
@@ -292,9 +389,12 @@ impl Directory {
             if let Some(sequence) = places.ids.get(id) {
                 return Ok(Some(sequence));
             }
-            if let Some((at, what)) = &places.damage {
-                // It may be behind that: to say that there is none would have it recorded twice.
-                return Err(unreadable(piece, *at, what));
+            // It may be behind that: to say that there is none would have it recorded twice.
+            places.whole(piece)?;
+            // Nor is it known of entries that are archived. Of what is lost nobody will ever know.
+            let archived = |gone: &&Gone| gone.absent.gap.reason == GapReason::Archived;
+            if let Some(gone) = places.gaps.iter().find(archived) {
+                return Err(gone.absent.clone().into_io());
             }
         }
         Ok(None)
@@ -303,9 +403,9 @@ impl Directory {
 
 /// Reads a segment up to a length, or to where no frame can be read, from where it was read before.
 pub(super) fn scan(piece: &Piece, before: Places, end: u64) -> io::Result<Places> {
-    let mut scanner = Scanner::new(&*piece.file, before.end, end);
+    let mut scanner = piece.scanner(before.end, end);
     let mut places = Places { end, ..before };
-    let mut sequence = piece.beginning.first.saturating_add(len_u64(places.offsets.len()));
+    let mut sequence = places.next(piece);
     loop {
         match scanner.next()? {
             Scanned::End => return Ok(places),
@@ -325,7 +425,14 @@ pub(super) fn scan(piece: &Piece, before: Places, end: u64) -> io::Result<Places
                 places.ids.add(fields.event_id, sequence);
                 sequence = sequence.saturating_add(1);
             }
-            Scanned::Frame(_) => {}
+            Scanned::Frame(found) if found.kind == Kind::Gap => {
+                if let Err(what) = places.take_gap(piece, scanner.body()) {
+                    places.damage = Some((found.at, what));
+                    return Ok(places);
+                }
+                sequence = places.next(piece);
+            }
+            Scanned::Frame(_) => places.take_seal(scanner.body()),
         }
     }
 }
@@ -351,6 +458,8 @@ fn split(piece: &Piece, bytes: &[u8], start: u64, first: u64) -> io::Result<Spli
                 sequence = sequence.saturating_add(1);
             }
             Some(Kind::Seal) => found.seals.push((sequence, body)),
+            // What stands behind it comes with the gap.
+            Some(Kind::Gap) => break,
             _ => {}
         }
     }
@@ -386,7 +495,7 @@ mod tests {
             authority: None,
             begun: 0,
         };
-        Piece { beginning, file: Arc::new(&[][..]), start: 0, end: None }
+        Piece { beginning, file: Arc::new(&[][..]), start: 0, end: None, is_stand_in: false }
     }
 
     #[test]

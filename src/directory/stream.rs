@@ -8,7 +8,7 @@ use crate::codec::len_u64;
 use crate::digest::Digest;
 use crate::directory::{Directory, Piece};
 use crate::frame::{Frame, VERSION};
-use crate::segment::{self, Scanner};
+use crate::segment;
 use crate::sync::Mutex;
 
 /// Bytes that are made ready at once.
@@ -81,7 +81,7 @@ impl Stream {
             let Some((piece, end)) = self.pieces.get(self.number) else { return Ok(()) };
             let base = self.made;
             self.atlas.0.lock().push((base, piece.beginning.ordinal, self.at));
-            let mut scanner = Scanner::new(&*piece.file, self.at, *end);
+            let mut scanner = piece.scanner(self.at, *end);
             while self.ready.len() < BLOCK
                 && let Some((head, body)) = scanner.next_raw()?
             {

@@ -8,7 +8,7 @@ use crate::directory::indexed::Indexes;
 use crate::directory::{Directory, Piece};
 use crate::frame::{Kind, Written};
 use crate::index::{FileShelf, Source};
-use crate::segment::{Scanned, Scanner};
+use crate::segment::Scanned;
 use crate::store::Frames;
 use crate::tree::{self, Nodes, Shelf};
 
@@ -64,7 +64,13 @@ impl Directory {
         };
         let missing = sources.iter().find(|(_, source)| end_of(source) > nodes.size());
         if let Some((piece, source)) = missing {
-            let mut scanner = Scanner::new(&*piece.file, piece.start, source.length);
+            let end = piece.end.unwrap_or(source.length);
+            if piece.is_stand_in && self.places(piece, end)?.has_gaps() {
+                // A shelf has the nodes of all entries, or of those before: proofs about later ones are made in memory.
+                *held = Some(nodes);
+                return Ok(false);
+            }
+            let mut scanner = piece.scanner(piece.start, end);
             let mut sequence = source.first;
             while let Scanned::Frame(found) = scanner.next()? {
                 if found.kind == Kind::Entry {

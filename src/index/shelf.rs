@@ -143,6 +143,9 @@ impl Shelf for FileShelf {
 
     fn put(&mut self, level: u32, index: u64, node: Digest) {
         let Some(place) = place(level, index) else { return };
+        // Nodes of entries that are in a gap do not come: in their place is none. Such a shelf is never written out.
+        let at = usize::try_from(place.saturating_sub(self.held)).unwrap_or(0);
+        self.buffer.resize(at.saturating_mul(RECORD).max(self.buffer.len()), 0);
         let guard: [u8; GUARD] = block::guard(&self.key, node.as_bytes(), place);
         self.buffer.extend_from_slice(node.as_bytes());
         self.buffer.extend_from_slice(&guard);

@@ -445,7 +445,8 @@ impl Reading {
         let place = Place { piece: number, at: piece.start };
         let here = Mark { place, ..self.here() };
         let before = pieces.get(self.whole.place.piece);
-        if (piece.beginning.first, piece.beginning.prior) != (here.size, here.head) {
+        let is_linked = self.opening.head().is_none() || piece.beginning.prior == here.head;
+        if piece.beginning.first != here.size || !is_linked {
             let what = "the segment begins with another entry, or behind another, than the one before ends with";
             self.fault = Some(what.to_owned());
         } else if before.is_none_or(|before| before.end != Some(self.whole.place.at)) {
@@ -461,8 +462,11 @@ impl Reading {
             return Err(what);
         }
         self.is_sealed = met.kind == Kind::Seal;
-        if met.kind == Kind::Entry {
+        if met.kind == Kind::Entry || met.kind == Kind::Gap {
             self.seal = None;
+            if met.kind == Kind::Gap {
+                return self.opening.pass(met.body);
+            }
             return self.opening.take(met.left, met.body).map_err(|error| error.to_string());
         }
         self.seal = Some(met.at.at);
@@ -470,7 +474,7 @@ impl Reading {
     }
 
     /// Whether a seal says what the entries before it say.
-    fn take_seal(&self, body: &[u8]) -> Result<(), &'static str> {
+    fn take_seal(&mut self, body: &[u8]) -> Result<(), &'static str> {
         let r = &mut Reader::new(body);
         let seal = Seal::parse(r).map_err(|_| "a seal that cannot be read")?;
         r.finish().map_err(|_| "a seal that cannot be read")?;
@@ -478,14 +482,15 @@ impl Reading {
         else {
             return Err("a seal within a batch, or before entry 0");
         };
-        let head = self.opening.head().ok_or("a seal before entry 0")?;
-        let said = (seal.state.size, seal.state.head, seal.state.stamp, seal.state.keyring);
-        if said != (self.opening.next(), head.digest, head.stamp, chain.keyring().digest()) {
+        if !self.opening.agrees(&seal) {
             return Err("a seal that says other than the entries before it");
         }
         let key = chain.keyring().get(&seal.signer).filter(|key| key.role == Role::Checkpoint);
         match key {
-            Some(key) if seal.is_signed_by(&key.public, &chain.id()) => Ok(()),
+            Some(key) if seal.is_signed_by(&key.public, &chain.id()) => {
+                self.opening.learn(&seal);
+                Ok(())
+            }
             _ => Err("a seal that no checkpoint key of this chain has signed"),
         }
     }
@@ -515,6 +520,10 @@ impl Reading {
     /// Up to where all is durable for sure.
     fn sure(&mut self, directory: &Directory, stated: Stated) -> Mark {
         let record = directory.record();
+        if directory.is_stand_in(self.whole.place) {
+            // It was whole before it had its name. A segment begins behind it, with none of it.
+            return self.whole.clone();
+        }
         let mut sure = self.marks.pop().unwrap_or_else(|| self.whole.clone());
         // A group that was torn begins with a mark behind the last whole one.
         while sure.place > self.whole.place {
@@ -547,6 +556,9 @@ impl Reading {
     ) -> Result<Found, OpenError> {
         let mut dropped = self.opening.drop_open();
         let was_open = !dropped.is_empty();
+        let record = directory.record();
+        self.opening.end_in_gap((record.size, record.head));
+        self.whole.head = self.here().head;
         if self.fault.is_none() && self.whole.place.piece < ending.at.piece {
             self.enter(pieces, ending.at.piece);
         }

@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::entry::Fields;
 use crate::error::OpenError;
 use crate::fault::{Code, Misfit};
-use crate::frame::Written;
+use crate::frame::{Frame, Kind, Written};
 use crate::key::{PublicKey, Purpose};
 use crate::keyring;
 use crate::limit;
@@ -119,6 +119,60 @@ impl Opening {
             }
         }
         Ok(())
+    }
+
+    /// Goes on behind entries that are not there any more. Those of a batch before it are as they are: what would have ended it is among
+    /// them.
+    pub(super) fn pass(&mut self, body: &[u8]) -> Result<(), String> {
+        let gap = match Frame::parse(Kind::Gap, 0, body) {
+            Ok(Frame::Gap(gap)) => gap,
+            Ok(_) => return Err("expected a gap, found another frame".to_owned()),
+            Err(error) => return Err(format!("a gap that cannot be read: {error}")),
+        };
+        let chain = self.chain.as_mut().ok_or("a gap before entry 0")?;
+        chain.meet_gap(gap.first).map_err(|misfit| misfit.to_string())?;
+        chain.pass_gap(gap.end());
+        for entry in self.open.drain(..) {
+            self.tree.push(entry.leaf);
+        }
+        self.left = 0;
+        for ((_, level), hash) in tree::split(gap.first, gap.count).into_iter().zip(&gap.hashes) {
+            self.tree.push_subtree(*hash, level);
+        }
+        Ok(())
+    }
+
+    /// Whether a seal says what the entries before it say. Behind a gap nobody knows the last of them but the seal; it is taken for what it
+    /// says if the tree is the one that it states, and then [`Opening::learn`] notes it.
+    pub(super) fn agrees(&self, seal: &Seal) -> bool {
+        let Some(chain) = &self.chain else { return false };
+        let state = &seal.state;
+        let is_head = match self.head() {
+            Some(head) => (head.digest, head.stamp) == (state.head, state.stamp),
+            None => state.frontier == self.tree.hashes() && state.stamp > chain.stamp(),
+        };
+        is_head && state.size == self.next() && state.keyring == chain.keyring().digest()
+    }
+
+    /// Takes the last entry from a seal that was judged, where it is in a gap.
+    pub(super) fn learn(&mut self, seal: &Seal) {
+        if self.head().is_none()
+            && let (Some(chain), Some(sequence)) = (&mut self.chain, seal.state.size.checked_sub(1))
+        {
+            let (digest, stamp) = (seal.state.head, seal.state.stamp);
+            chain.resume(Head { sequence, digest, stamp });
+        }
+    }
+
+    /// Takes the digest of the last entry, where that is in a gap and no seal says it, from whoever says that so many entries end in it.
+    pub(super) fn end_in_gap(&mut self, (size, digest): (u64, Digest)) {
+        if let Some(chain) = self.chain.as_mut().filter(|chain| chain.head().is_none())
+            && let Some(sequence) = chain.size().checked_sub(1)
+        {
+            // The link over a gap is looked at by nobody.
+            let digest = if chain.size() == size { digest } else { Digest::ZERO };
+            chain.resume(Head { sequence, digest, stamp: chain.stamp() });
+        }
     }
 
     /// `root` is that over all entries before, where a revocation needs it. Without it what the entry says of the root is not judged, as

@@ -6,11 +6,14 @@ use std::cell::RefCell;
 use std::io;
 use std::ops::ControlFlow;
 
+use crate::codec::len_u64;
 use crate::digest::Digest;
 use crate::frame::Written;
-use crate::ledger::Ledger;
+use crate::ledger::read::Stood;
 use crate::ledger::shared::Shared;
+use crate::ledger::{Ledger, once};
 use crate::proof::Proof;
+use crate::store::Absent;
 use crate::tree::{self, Frontier, Leaves, Levels, Nodes, STORED_LEVEL, Shelf};
 
 type Tree = Nodes<Box<dyn Shelf>>;
@@ -43,8 +46,17 @@ impl Shared {
         let first = sequence >> STORED_LEVEL << STORED_LEVEL;
         let last = first.saturating_add((1 << STORED_LEVEL) - 1).min(size.saturating_sub(1));
         let mut leaves = Vec::new();
-        self.walk(first..=last, |written| {
-            leaves.push(leaf_of(&written, chain_id));
+        self.walk_all(first..=last, |stood| {
+            match stood {
+                Stood::Entry(frame) => leaves.push(leaf_of(&once::parse(frame)?, chain_id)),
+                Stood::Gap(absent) => {
+                    // Of some of them only, where the gap begins before the block or ends behind it.
+                    let next = first.saturating_add(len_u64(leaves.len()));
+                    let kept = absent.gap.end().saturating_sub(next);
+                    leaves.extend((0..kept).take(1 << STORED_LEVEL).map(|_| Digest::ZERO));
+                }
+                Stood::Seal(_) => {}
+            }
             Ok(ControlFlow::Continue(()))
         })?;
         Ok((first, leaves))
@@ -55,8 +67,15 @@ impl Shared {
         if nodes.size() >= to.size() {
             return Ok(());
         }
-        self.walk(nodes.size()..=to.size().saturating_sub(1), |written| {
-            nodes.push(leaf_of(&written, chain_id));
+        self.walk_all(nodes.size()..=to.size().saturating_sub(1), |stood| {
+            match stood {
+                Stood::Entry(frame) => nodes.push(leaf_of(&once::parse(frame)?, chain_id)),
+                Stood::Gap(Absent { gap, .. }) if gap.first == nodes.size() => {
+                    nodes.push_gap(gap.first, gap.count, &gap.hashes);
+                }
+                Stood::Gap(absent) => return Err(absent.clone().into_io()),
+                Stood::Seal(_) => {}
+            }
             Ok(ControlFlow::Continue(()))
         })
     }
@@ -76,7 +95,7 @@ impl Shared {
             if at(block.0).is_none_or(|at| at >= block.1.len()) {
                 *block = self.block(chain_id, sequence, frontier.size()).ok()?;
             }
-            block.1.get(at(block.0)?).copied()
+            block.1.get(at(block.0)?).copied().filter(|leaf| *leaf != Digest::ZERO)
         };
         let mut proofs = held.take().unwrap_or_else(|| {
             let kept = self.store.shelf().ok().flatten();

@@ -1,8 +1,10 @@
 //! A ledger as a source of replay: what is durable, which the ledger itself linked, signed and wrote.
 
 use std::io;
+use std::ops::ControlFlow;
 
-use crate::ledger::Ledger;
+use crate::ledger::read::Stood;
+use crate::ledger::{Ledger, once};
 use crate::projection::Item;
 use crate::replay::{Each, End, Opening, Source, Step};
 
@@ -18,15 +20,20 @@ impl Source for Ledger {
     }
 
     fn says_head(&self) -> bool {
-        true
+        !self.shared().store.has_gaps()
     }
 
     fn read(&mut self, each: &mut Each<'_>) -> io::Result<End> {
         let (chain_id, last) = (self.chain_id(), self.head());
         let size = last.sequence.saturating_add(1);
-        self.shared().walk(0..=last.sequence, |written| {
-            let item = Item::new(chain_id, &written.fields, &written.part);
-            Ok(each(Step::Entry(item, Some(&written.signature))))
+        self.shared().walk_all(0..=last.sequence, |stood| match stood {
+            Stood::Entry(frame) => {
+                let written = once::parse(frame)?;
+                let item = Item::new(chain_id, &written.fields, &written.part);
+                Ok(each(Step::Entry(item, Some(&written.signature))))
+            }
+            Stood::Gap(absent) => Ok(each(Step::Gap(&absent.gap))),
+            Stood::Seal(_) => Ok(ControlFlow::Continue(())),
         })?;
         Ok(End::whole(size).with_head(last.digest))
     }

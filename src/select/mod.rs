@@ -179,16 +179,20 @@ impl Filter {
             Some(Point::Head) => size.saturating_sub(1),
             Some(Point::Sequence(sequence)) => sequence,
             Some(Point::Event(id)) => chain.find(&id)?,
-            Some(Point::Stamp(point)) => halve(size, chain, |stamp| stamp < point)?,
-            Some(Point::Time(time)) => halve(size, chain, |stamp| stamp.micros() < time.micros())?,
+            Some(Point::Stamp(point)) => halve(size, chain, false, |stamp| stamp < point)?,
+            Some(Point::Time(time)) => {
+                halve(size, chain, false, |stamp| stamp.micros() < time.micros())?
+            }
         };
         let end = match self.until {
             None | Some(Point::Head) => size,
             Some(Point::Back(back)) => size.saturating_sub(back),
             Some(Point::Sequence(sequence)) => sequence.saturating_add(1),
             Some(Point::Event(id)) => chain.find(&id)?.saturating_add(1),
-            Some(Point::Stamp(point)) => halve(size, chain, |stamp| stamp <= point)?,
-            Some(Point::Time(time)) => halve(size, chain, |stamp| stamp.micros() <= time.micros())?,
+            Some(Point::Stamp(point)) => halve(size, chain, true, |stamp| stamp <= point)?,
+            Some(Point::Time(time)) => {
+                halve(size, chain, true, |stamp| stamp.micros() <= time.micros())?
+            }
         };
         let end = end.min(size);
         Ok(first.min(end)..end)
@@ -197,18 +201,26 @@ impl Filter {
 
 /// Where something is in a chain.
 trait Places {
-    fn stamp(&mut self, sequence: u64) -> io::Result<Stamp>;
+    /// The stamp of an entry; of one that is in a gap, that of the entry before the gap or of the one behind it.
+    fn stamp(&mut self, sequence: u64, before: bool) -> io::Result<Stamp>;
 
     /// The entry of an event. That there is none is an error.
     fn find(&mut self, event: &EventId) -> io::Result<u64>;
 }
 
 /// The first entry of which this does not hold; it holds of all before.
-fn halve(size: u64, chain: &mut dyn Places, holds: impl Fn(Stamp) -> bool) -> io::Result<u64> {
+///
+/// A gap of which nobody knows on which side it lies is counted to what is wanted: on either side it is then said that it is there.
+fn halve(
+    size: u64,
+    chain: &mut dyn Places,
+    before: bool,
+    holds: impl Fn(Stamp) -> bool,
+) -> io::Result<u64> {
     let (mut low, mut high) = (0, size);
     while low < high {
         let middle = low.midpoint(high);
-        if holds(chain.stamp(middle)?) {
+        if holds(chain.stamp(middle, before)?) {
             low = middle.saturating_add(1);
         } else {
             high = middle;

@@ -3,11 +3,12 @@
 use std::io;
 
 use crate::entry::Fields;
+use crate::frame::Gap;
 use crate::frame::{self, Written};
 use crate::id::EventId;
 use crate::select::{Filter, Places, unreadable};
 use crate::stamp::Stamp;
-use crate::store::{FrameRef, Frames, Store};
+use crate::store::{FrameRef, Frames, Store, read_or_gap};
 
 /// Entries that are read at once.
 const BLOCK: usize = 1024;
@@ -24,6 +25,7 @@ pub struct Selected<'s> {
     block: Frames,
     /// Frames of the block that were looked at.
     seen: usize,
+    gaps: Vec<Gap>,
 }
 
 impl Filter {
@@ -38,15 +40,21 @@ impl Filter {
         store: &'s dyn Store,
         size: u64,
     ) -> io::Result<Selected<'s>> {
-        let mut chain = InStore { store, frames: Frames::new() };
+        let mut chain = InStore { store, size, frames: Frames::new() };
         let range = self.range(size, &mut chain)?;
         let (next, end) = (range.start, range.end);
         let (filter, block) = (self.clone(), Frames::new());
-        Ok(Selected { store, filter, next, end, block, seen: 0 })
+        Ok(Selected { store, filter, next, end, block, seen: 0, gaps: Vec::new() })
     }
 }
 
 impl Selected<'_> {
+    /// The gaps that were passed since this was asked last: entries that are archived or lost, wanted or not, and nobody can say which.
+    /// Each stands before the entry that came last.
+    pub fn take_gaps(&mut self) -> Vec<Gap> {
+        std::mem::take(&mut self.gaps)
+    }
+
     /// The number of the entry that is looked at next.
     pub(super) fn next(&self) -> u64 {
         self.next
@@ -59,7 +67,11 @@ impl Selected<'_> {
                 let left = usize::try_from(self.end.saturating_sub(self.next));
                 let count = BLOCK.min(left.unwrap_or(BLOCK));
                 self.seen = 0;
-                self.store.read(self.next, count, &mut self.block)?;
+                if let Some(absent) = read_or_gap(self.store, self.next, count, &mut self.block)? {
+                    self.next = absent.gap.end();
+                    self.gaps.push(absent.gap);
+                    continue;
+                }
                 if self.block.is_empty() {
                     return Err(unreadable(format!("expected entry {}, found none", self.next)));
                 }
@@ -108,12 +120,21 @@ pub(crate) fn written<'f>(frame: &FrameRef<'f>) -> io::Result<Written<'f>> {
 
 struct InStore<'s> {
     store: &'s dyn Store,
+    size: u64,
     frames: Frames,
 }
 
 impl Places for InStore<'_> {
-    fn stamp(&mut self, sequence: u64) -> io::Result<Stamp> {
-        self.store.read(sequence, 1, &mut self.frames)?;
+    fn stamp(&mut self, sequence: u64, before: bool) -> io::Result<Stamp> {
+        let mut sequence = sequence;
+        // Entry 0 is never in a gap.
+        while let Some(absent) = read_or_gap(self.store, sequence, 1, &mut self.frames)? {
+            let end = absent.gap.end();
+            if !before && end >= self.size {
+                return Ok(Stamp::new(u64::MAX));
+            }
+            sequence = if before { absent.gap.first.saturating_sub(1) } else { end };
+        }
         match self.frames.get(0) {
             Some(frame) => Ok(fields(&frame)?.system_time),
             None => Err(unreadable(format!("expected entry {sequence}, found none"))),

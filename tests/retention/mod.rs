@@ -1,0 +1,4 @@
+//! Entries that have left a ledger: what stands in for them, and what goes on as before.
+
+mod standin;
+mod support;
