@@ -104,6 +104,12 @@ impl Block {
         Ok(body)
     }
 
+    /// The whole frame as it stands in a chain file; `None` of a line.
+    pub(crate) fn framed(&self, raw: &RawFrame) -> Option<&[u8]> {
+        raw.crc?;
+        self.bytes.get(raw.body.start.checked_sub(HEAD)?..raw.body.end)
+    }
+
     /// The fields of an entry, if they can be had without its payload: not of a line, and not if they are malformed.
     #[cfg(feature = "std")]
     pub(crate) fn fields(&self, raw: &RawFrame) -> Result<Option<Fields<'_>>, Misfit> {
@@ -472,16 +478,11 @@ impl<W: Write> Writer<W> {
         self.write(&Frame::Entry(Box::new(Written::new(left, entry, part))))
     }
 
-    /// Writes an entry that was read from another file of its chain, with `part` beside it. `digest` is its own, which whoever verified it
-    /// knows: computing it takes as long as all the rest of this.
-    pub fn copy(
-        &mut self,
-        written: &Written<'_>,
-        part: &Part<'_>,
-        digest: &Digest,
-    ) -> io::Result<()> {
+    /// Writes an entry that was read from another file of its chain, with `part` beside it. `leaf` is its own in the tree, which whoever
+    /// verified it knows: computing it takes as long as all the rest of this.
+    pub fn copy(&mut self, written: &Written<'_>, part: &Part<'_>, leaf: Digest) -> io::Result<()> {
         self.expect(written.fields.sequence, "an entry")?;
-        self.tree.push(tree::leaf_hash(digest, &written.signature));
+        self.tree.push(leaf);
         match self.form {
             Form::ChainFile => {
                 let body = frame::entry_body(&written.fields, &written.signature, part);
@@ -494,6 +495,20 @@ impl<W: Write> Writer<W> {
                 self.sink.write_all(line.as_bytes())?;
             }
         }
+        self.frames = self.frames.saturating_add(1);
+        Ok(())
+    }
+
+    /// The same where all of it is kept: a frame that was read from another chain file of its chain, as it stands there, and its leaf in
+    /// the tree. Each entry has one frame only, so that whoever verified it knows that encoding it again would give the same bytes.
+    pub fn copy_frame(&mut self, sequence: u64, leaf: Digest, frame: &[u8]) -> io::Result<()> {
+        self.expect(sequence, "an entry")?;
+        if self.form != Form::ChainFile {
+            let message = "expected a chain file to copy a frame to, found JSON lines";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        self.tree.push(leaf);
+        self.sink.write_all(frame)?;
         self.frames = self.frames.saturating_add(1);
         Ok(())
     }

@@ -114,6 +114,8 @@ pub enum Refusal {
     Signer(SignerError),
     /// The signer gave a signature that its key does not accept.
     SignerFalse,
+    /// Something is wrong with the ledger, and nobody has resolved that yet.
+    Quarantined(String),
     /// The signer panicked.
     SignerPanicked,
     /// The signer did not answer in its time.
@@ -170,6 +172,9 @@ impl Refusal {
                 ("NOT_INSTALLED", "call sigchain::install first and keep its guard")
             }
             Self::Panicked => ("LEDGER_PANICKED", REOPEN),
+            Self::Quarantined(_) => {
+                ("LEDGER_QUARANTINED", "see `sigchain quarantine show LEDGER` and spec/runbook.md")
+            }
             Self::Randomness(_) => ("RANDOMNESS", "see to the system's random source"),
             Self::Signer(_) => ("SIGNER_FAILED", SIGNER),
             Self::SignerFalse => ("SIGNER_FALSE", SIGNER),
@@ -217,6 +222,7 @@ impl fmt::Display for Refusal {
             Self::LedgerFailed(what) => write!(f, "an earlier write failed: {what}"),
             Self::NotInstalled => f.write_str("no ledger is installed"),
             Self::Panicked => f.write_str("something panicked while the ledger was at work"),
+            Self::Quarantined(what) => write!(f, "the ledger is quarantined: {what}"),
             Self::Randomness(what) => write!(f, "no random bytes: {what}"),
             Self::Signer(error) => write!(f, "the signer failed: {error}"),
             Self::SignerFalse => {
@@ -267,6 +273,8 @@ pub enum OpenError {
         code: &'static str,
         /// What was found.
         what: String,
+        /// The quarantine that halts it, if that could be recorded.
+        quarantine: Option<EventId>,
     },
     /// Somebody else writes this chain: an anchor has given the number to another that this one asked for.
     Fenced {
@@ -288,11 +296,12 @@ impl fmt::Display for OpenError {
             Self::Store { expected, found } => write!(f, "expected {expected}, found {found}"),
             Self::Append(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
-            Self::Stopped { what, .. } => {
-                write!(
-                    f,
-                    "{what}; nothing was changed: verify the ledger, and see what happened to it"
-                )
+            Self::Stopped { what, quarantine, .. } => {
+                let next = match quarantine {
+                    Some(_) => "it is quarantined: it can be read, and takes no events",
+                    None => "nothing was changed: verify the ledger, and see what happened to it",
+                };
+                write!(f, "{what}; {next}")
             }
             Self::Fenced { what } => write!(f, "{}", Refusal::Fenced(what.clone())),
             Self::Faulty { sequence, misfit } => {

@@ -63,14 +63,19 @@ impl EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = String::with_capacity(36);
+        let mut out = [b'-'; 36];
+        let mut digits = out.iter_mut();
         for (at, byte) in self.0.iter().enumerate() {
             if matches!(at, 4 | 6 | 8 | 10) {
-                out.push('-');
+                digits.next();
             }
-            text::push_hex(&mut out, &[*byte]);
+            for digit in text::hex_digits(*byte) {
+                if let Some(place) = digits.next() {
+                    *place = digit;
+                }
+            }
         }
-        f.write_str(&out)
+        f.write_str(str::from_utf8(&out).unwrap_or_default())
     }
 }
 

@@ -97,8 +97,8 @@ fn put(out: &mut String, text: &str) {
 }
 
 fn put_number(out: &mut String, key: &str, number: u64) {
-    // Writing to a String cannot fail.
-    let _ = write!(out, "{key}{number}");
+    put(out, key);
+    text::push_number(out, number);
 }
 
 fn put_string(out: &mut String, key: &str, value: &str) {
@@ -129,6 +129,7 @@ fn put_hex(out: &mut String, key: &str, bytes: Option<&[u8]>) {
 fn put_quoted_or_null(out: &mut String, key: &str, value: Option<impl std::fmt::Display>) {
     match value {
         Some(value) => {
+            // Writing to a String cannot fail.
             let _ = write!(out, "{key}\"{value}\"");
         }
         None => put_null(out, key),
@@ -229,8 +230,12 @@ fn as_plain_text(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
     let plain = |c: char| matches!(c, '\t' | '\n' | '\r') || !text::is_control(c);
     // Nearly all text is ASCII throughout, where a look at the bytes is enough.
-    let is_plain_ascii = |b: &u8| matches!(b, b' '..=b'~' | b'\t' | b'\n' | b'\r');
-    (bytes.iter().all(is_plain_ascii) || text.chars().all(plain)).then_some(text)
+    let is_plain_ascii = |b: u8| matches!(b, b' '..=b'~' | b'\t' | b'\n' | b'\r');
+    let is_odd =
+        |word| text::has_high(word) || text::has_control(word) || text::has_byte(word, 0x7f);
+    let ascii = text::plain_len(bytes, is_odd, is_plain_ascii);
+    let is_plain = text.get(ascii..).is_none_or(|rest| rest.chars().all(plain));
+    is_plain.then_some(text)
 }
 
 /// Parses a line, without its line feed.

@@ -64,6 +64,8 @@ pub mod payload;
 pub mod point;
 pub mod projection;
 pub mod proof;
+#[cfg(all(feature = "std", unix))]
+pub mod quarantine;
 pub mod receipt;
 #[cfg(all(feature = "std", unix))]
 mod recovery;

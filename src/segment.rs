@@ -25,6 +25,8 @@ pub(crate) const MAGIC: [u8; 8] = [0x89, b'S', b'G', b'S', b'\r', b'\n', 0x1a, b
 
 /// The version of this format.
 const FORMAT: u64 = 1;
+/// What is expected where another format is found.
+const NEWER: &str = "format 1";
 /// The letter of the first frame.
 const BEGINNING: u8 = b'B';
 /// Sequences of changes of keys that a beginning lists, at most; with more it lists none.
@@ -107,10 +109,11 @@ impl Beginning {
             return Err(damaged("a first frame with the CRC that its head states"));
         }
         let beginning = Self::parse(&body).map_err(|error| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("the segment's first frame: {error}"),
-            )
+            // A newer format is no damage.
+            let is_newer = error.expected == NEWER;
+            let kind =
+                if is_newer { io::ErrorKind::Unsupported } else { io::ErrorKind::InvalidData };
+            io::Error::new(kind, format!("the segment's first frame: {error}"))
         })?;
         Ok((beginning, len_u64(start.len().saturating_add(head.length))))
     }
@@ -121,7 +124,7 @@ impl Beginning {
         let at = r.at();
         let format = r.uint()?;
         if format != FORMAT {
-            return Err(DecodeError::new(at, "format 1", "a newer one, for a newer sigchain"));
+            return Err(DecodeError::new(at, NEWER, "a newer one, for a newer sigchain"));
         }
         let chain_id = Digest::new(r.bytes_exact()?);
         let ordinal = r.uint_max(SEQUENCE_MAX)?;
@@ -215,7 +218,7 @@ pub(crate) enum Scanned {
 }
 
 /// The head in these bytes, if it can be one of a segment's frames; `gaps` says whether of a stand-in's.
-fn head_of(bytes: &[u8], gaps: bool) -> Result<(Kind, Head), &'static str> {
+pub(crate) fn head_of(bytes: &[u8], gaps: bool) -> Result<(Kind, Head), &'static str> {
     let head = bytes.first_chunk::<HEAD>().ok_or("the end within a frame's head")?;
     let head = Head::parse(head).ok_or("a frame's head whose CRC differs")?;
     let fits =
@@ -295,28 +298,6 @@ impl<'f> Scanner<'f> {
         Ok(Scanned::Frame(Found { kind, left: head.left, is_marked, at, end: self.at }))
     }
 
-    /// Head and body of the next frame, if its head can be trusted and its body is there. Whether it is the body that was written is
-    /// not looked at.
-    pub(crate) fn next_raw(&mut self) -> io::Result<Option<([u8; HEAD], &[u8])>> {
-        if self.at >= self.end {
-            return Ok(None);
-        }
-        let gaps = self.gaps;
-        let bytes = self.look(HEAD)?;
-        let raw = bytes.first_chunk::<HEAD>().copied();
-        let (Ok((_, head)), Some(raw)) = (head_of(bytes, gaps), raw) else {
-            return Ok(None);
-        };
-        let len = HEAD.saturating_add(head.length);
-        if self.look(len)?.len() < len {
-            return Ok(None);
-        }
-        let start = self.offset().saturating_add(HEAD);
-        self.body = start..start.saturating_add(head.length);
-        self.at = self.at.saturating_add(len_u64(len));
-        Ok(Some((raw, self.body())))
-    }
-
     /// What is left of an entry whose head was here, which is not asked for the rest of its frame; or the seal that is here.
     pub(crate) fn remains(&mut self, at: u64) -> io::Result<Option<Left<'_>>> {
         self.jump(at);
@@ -376,6 +357,10 @@ impl<'f> Scanner<'f> {
 
 /// A frame's bytes with its mark set as wanted.
 pub(crate) fn marked(head: &[u8; HEAD], is_marked: bool) -> [u8; HEAD] {
+    let [_, mark, ..] = *head;
+    if mark == u8::from(is_marked) {
+        return *head;
+    }
     match Head::parse(head) {
         Some(parsed) => Head { mark: u8::from(is_marked), ..parsed }.encode(),
         None => *head,

@@ -79,6 +79,9 @@ impl SealFrame {
 #[derive(Clone, Default)]
 pub struct Frames {
     bytes: Vec<u8>,
+    /// How many of the bytes are in use. Those behind are left of what was read before: to wipe them each time costs as much as to
+    /// check what is read.
+    used: usize,
     places: Vec<Place>,
     /// Number of entries before each seal, and where its body is.
     seals: Vec<(u64, Range<usize>)>,
@@ -146,23 +149,30 @@ impl Frames {
 
     /// Forgets them, and keeps the memory.
     pub fn clear(&mut self) {
-        self.bytes.clear();
+        self.used = 0;
         self.places.clear();
         self.seals.clear();
     }
 
+    /// Adds bytes, and says where they are.
+    fn add(&mut self, body: &[u8]) -> usize {
+        let start = self.used;
+        self.bytes.truncate(start);
+        self.bytes.extend_from_slice(body);
+        self.used = self.bytes.len();
+        start
+    }
+
     /// Adds one.
     pub fn push(&mut self, sequence: u64, left: u16, body: &[u8]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(body);
+        let start = self.add(body);
         self.places.push(Place { sequence, left, start, len: body.len() });
     }
 
     /// Adds a seal over so many entries.
     pub fn push_seal(&mut self, size: u64, body: &[u8]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(body);
-        self.seals.push((size, start..self.bytes.len()));
+        let start = self.add(body);
+        self.seals.push((size, start..self.used));
     }
 
     /// Adds all frames of a piece of memory that `fill` fills.
@@ -171,9 +181,14 @@ impl Frames {
         len: usize,
         fill: impl FnOnce(&mut [u8]) -> io::Result<Split>,
     ) -> io::Result<()> {
-        let base = self.bytes.len();
-        self.bytes.resize(base.saturating_add(len), 0);
-        let Split { entries, seals } = fill(self.bytes.get_mut(base..).unwrap_or_default())?;
+        let base = self.used;
+        let end = base.saturating_add(len);
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        let found = fill(self.bytes.get_mut(base..end).unwrap_or_default());
+        let Split { entries, seals } = found?;
+        self.used = end;
         self.places.extend(entries.into_iter().map(|(sequence, left, body)| Place {
             sequence,
             left,

@@ -14,11 +14,35 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// Appends lower-case hexadecimal.
 pub(crate) fn push_hex(out: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 15] {
-            out.push(char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }));
+    let mut digits = [0; 64];
+    for piece in bytes.chunks(digits.len() / 2) {
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(piece) {
+            pair.copy_from_slice(&hex_digits(*byte));
+        }
+        let shown = digits.get(..piece.len() * 2).unwrap_or_default();
+        out.push_str(str::from_utf8(shown).unwrap_or_default());
+    }
+}
+
+/// Appends a number. The machinery of formats takes several times as long, and a line has many.
+pub fn push_number(out: &mut String, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut from = digits.len();
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+        from -= 1;
+        if number == 0 {
+            break;
         }
     }
+    out.push_str(str::from_utf8(digits.get(from..).unwrap_or_default()).unwrap_or_default());
+}
+
+/// The two digits of a byte.
+pub(crate) fn hex_digits(byte: u8) -> [u8; 2] {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    [digit(byte >> 4), digit(byte & 15)]
 }
 
 /// Parses exactly `2 * N` lower-case hexadecimal digits.
@@ -121,19 +145,64 @@ pub fn shown(text: &str, max: usize) -> String {
     shown
 }
 
+/// How many bytes there are before the first that is not plain. Eight at once, as one number, and one after the other only where that
+/// seems to hold another: `is_odd` may take a plain byte for one, and never the other way round.
+pub(crate) fn plain_len(
+    bytes: &[u8],
+    is_odd: impl Fn(u64) -> bool,
+    is_plain: impl Fn(u8) -> bool,
+) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut len = 0;
+    for word in words {
+        if is_odd(u64::from_be_bytes(*word))
+            && let Some(at) = word.iter().position(|byte| !is_plain(*byte))
+        {
+            return len + at;
+        }
+        len += 8;
+    }
+    len + rest.iter().take_while(|byte| is_plain(**byte)).count()
+}
+
+/// Each byte of a number the same.
+const fn eight(byte: u8) -> u64 {
+    u64::from_be_bytes([byte; 8])
+}
+
+/// Whether one of the bytes of a number is this one.
+pub(crate) fn has_byte(word: u64, byte: u8) -> bool {
+    let differs = word ^ eight(byte);
+    differs.wrapping_sub(eight(1)) & !differs & eight(0x80) != 0
+}
+
+/// Whether one of the bytes of a number is a C0 control character.
+pub(crate) fn has_control(word: u64) -> bool {
+    word.wrapping_sub(eight(0x20)) & !word & eight(0x80) != 0
+}
+
+/// Whether one of the bytes of a number is not ASCII.
+pub(crate) fn has_high(word: u64) -> bool {
+    word & eight(0x80) != 0
+}
+
 /// Appends `text` as a JSON string, escaped as RFC 8785 does.
 pub fn json_string(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
     // What needs no escape is copied by the run: a character at a time costs more than all the rest of a line.
-    while let Some(at) = rest.bytes().position(|b| matches!(b, b'"' | b'\\' | ..=0x1f)) {
+    loop {
+        // What is not plain is ASCII, so that this is a boundary.
+        let is_odd = |word| has_control(word) || has_byte(word, b'"') || has_byte(word, b'\\');
+        let is_plain = |b| !matches!(b, b'"' | b'\\' | ..=0x1f);
+        let at = plain_len(rest.as_bytes(), is_odd, is_plain);
         let (plain, tail) = rest.split_at(at);
         out.push_str(plain);
         let mut tail = tail.chars();
-        escape(out, tail.next().unwrap_or_default());
+        let Some(c) = tail.next() else { break };
+        escape(out, c);
         rest = tail.as_str();
     }
-    out.push_str(rest);
     out.push('"');
 }
 
@@ -165,6 +234,30 @@ mod tests {
             assert!(shown.chars().all(|c| c.is_ascii_graphic()), "{c:?} shown as {shown:?}");
         }
         assert_eq!(printable("plain, \u{e9}"), "plain, \u{e9}");
+    }
+
+    #[test]
+    fn a_string_is_escaped_wherever_that_begins() {
+        for at in 0..70 {
+            let (before, behind) = ("\u{e9}x".repeat(at), "y".repeat(40));
+            let mut out = String::new();
+            json_string(&mut out, &format!("{before}\"{behind}\n"));
+            assert_eq!(out, format!("\"{before}\\\"{behind}\\n\""));
+        }
+        // Each byte at each place of a word, beside each kind of neighbour.
+        for byte in 0..=0xff_u8 {
+            for (at, beside) in (0..8).flat_map(|at| [0x20, 0x22, 0x7e, 0xff].map(|b| (at, b))) {
+                let mut word = [beside; 8];
+                word[at] = byte;
+                let number = u64::from_be_bytes(word);
+                assert_eq!(has_byte(number, b'"'), word.contains(&b'"'), "{word:?}");
+                assert_eq!(has_control(number), word.iter().any(|b| *b < 0x20), "{word:?}");
+                assert_eq!(has_high(number), !word.is_ascii(), "{word:?}");
+            }
+        }
+        let bytes: Vec<u8> = (0..=255).collect();
+        let slow: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex(&bytes), slow.concat());
     }
 
     #[test]

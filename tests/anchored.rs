@@ -342,8 +342,10 @@ fn one_sink_that_is_down_keeps_nothing_else_back() {
     ledger.close(SOON).unwrap();
     drop(ledger);
     // What one of them knows is enough, whichever that is.
-    for (down, up) in [(&remote, &local), (&local, &remote)] {
+    for (again, down, up) in [("down-1", &remote, &local), ("down-2", &local, &remote)] {
         down.down(true);
+        // Each time another: one that was found out is quarantined.
+        let older = copy(&older, again);
         let error = Ledger::open_at(&older, signers(), sinks()).unwrap_err();
         assert!(matches!(error, OpenError::Stopped { code: "LEDGER_BEHIND", .. }), "{error}");
         down.down(false);

@@ -20,6 +20,7 @@ use sigchain::reserved::Reserved;
 use sigchain::verify::Verifier;
 
 use crate::ledger::support::Steered;
+use crate::support::{rounds, step};
 
 fn key(n: u8) -> SigningKey {
     SigningKey::from_seed(&[n; 32]).unwrap()
@@ -154,14 +155,15 @@ fn a_file_cut_at_any_byte_is_mended_or_refused() {
     let whole = left_open("whole");
     let bytes = fs::read(whole.join(FIRST)).unwrap();
     let mut sizes = Vec::new();
-    let step = if std::env::var_os("SIGCHAIN_TORTURE").is_some() { 1 } else { 23 };
-    for cut in ((bytes.len() - 1100)..bytes.len()).step_by(step) {
+    for cut in ((bytes.len() - 1100)..bytes.len()).step_by(step(23)) {
         let path = copy(&whole, "cut");
         fs::write(path.join(FIRST), &bytes[..cut]).unwrap();
         let error = Ledger::open_at(&path, signers(), options()).unwrap_err();
         assert!(matches!(error, OpenError::Stopped { .. }), "{cut}: {error}");
         assert_eq!(fs::read(path.join(FIRST)).unwrap(), &bytes[..cut], "changed");
 
+        let path = copy(&whole, "cut");
+        fs::write(path.join(FIRST), &bytes[..cut]).unwrap();
         fs::remove_file(path.join("durable")).unwrap();
         let ledger = Ledger::open_at(&path, signers(), options()).unwrap();
         let size = ledger.head().sequence + 1;
@@ -342,7 +344,7 @@ fn one_shot_appends_add_nothing_of_the_ledgers_own() {
     let path = fresh("shots");
     let ledger = Ledger::create_at(&path, genesis(), options()).unwrap();
     assert_eq!(ledger.close(SOON).unwrap().size, 1);
-    let count = if std::env::var_os("SIGCHAIN_TORTURE").is_some() { 1000 } else { 30 };
+    let count = u64::try_from(rounds(30, 1000)).unwrap();
     for n in 1..=count {
         let ledger = Ledger::open_at(&path, signers(), options()).unwrap();
         assert_eq!(ledger.append(event(n)).unwrap().sequence, n);

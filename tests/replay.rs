@@ -994,7 +994,7 @@ fn what_is_seen_of_a_sound_file_is_all_of_it() {
             let written = match seen {
                 Seen::Entry(shown) => {
                     let written = shown.written;
-                    writer.copy(written, &written.part, &shown.item.digest())
+                    writer.copy(written, &written.part, shown.leaf)
                 }
                 Seen::Gap(gap) => writer.gap((*gap).clone()),
                 Seen::Seal(seal) => writer.seal((*seal).clone()),

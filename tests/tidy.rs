@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["clock", "key", "payload", "point"],
     &["event", "receipt", "signer", "tree"],
     &["agent", "checkpoint", "entry", "fault", "index", "keyfile"],
-    &["anchor", "frame", "projection", "reserved"],
+    &["anchor", "frame", "projection", "quarantine", "reserved"],
     &["jsonl", "keyring"],
     &["chain", "chainfile", "proof"],
     &["segment", "verify"],

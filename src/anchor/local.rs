@@ -3,6 +3,7 @@
 //! ```text
 //! anchors/CHAINID/NUMBER    a claim: the note as it is; NUMBER has 20 digits
 //! places/HASH               which chain is at a place: its origin, and the place
+//! halts/HASH                which quarantine halts the ledger at a place: its id, and the place
 //! ```
 //!
 //! A file gets its name when it is whole and durable, by a rename that replaces nothing; so a name is a claim, and what has
@@ -16,6 +17,7 @@ use crate::anchor::{Anchors, Claim, Claimed, FIRST, parse_note};
 use crate::checkpoint::{Checkpoint, NOTE_MAX};
 use crate::digest::Digest;
 use crate::disk::{self, DiskError, Folder, Lenience};
+use crate::id::EventId;
 use crate::{keyfile, limit, text};
 
 /// Claims of a chain that are kept; older ones are removed.
@@ -23,6 +25,7 @@ pub const KEPT: u64 = 64;
 
 const ANCHORS: &str = "anchors";
 const PLACES: &str = "places";
+const HALTS: &str = "halts";
 const DIGITS: usize = 20;
 
 /// Anchors in a directory of this machine. Any number of processes may use it at once. A file system that has no rename that
@@ -240,6 +243,48 @@ impl Anchors for Local {
             _ => folder.sync(),
         }
     }
+
+    fn halt(&self, place: &str, quarantine: &EventId) -> io::Result<()> {
+        let record = halt_record(place, quarantine);
+        // One that stands there halts it already, and its log says why.
+        publish(&*self.make(&[HALTS])?, &hash_of(place), record.as_bytes()).map(drop)
+    }
+
+    fn halted(&self, place: &str) -> io::Result<Option<EventId>> {
+        let Some(folder) = self.find(&[HALTS])? else { return Ok(None) };
+        let hash = hash_of(place);
+        let bytes = match read(&*folder, &hash) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let text = std::str::from_utf8(&bytes).unwrap_or_default();
+        let id = text.lines().next().and_then(EventId::parse);
+        let found = id.filter(|id| text == halt_record(place, id)).ok_or_else(|| {
+            let place = text::printable(place);
+            let what = format!("expected which quarantine halts {place}, found another text");
+            let advice =
+                "something halts it: see its folder quarantine, and find out who wrote here";
+            DiskError::new("PLACE_DAMAGED", &self.shown(&[HALTS, &hash]), what, advice)
+                .into_io(ErrorKind::InvalidData)
+        })?;
+        Ok(Some(found))
+    }
+
+    fn lift(&self, place: &str, quarantine: &EventId) -> io::Result<()> {
+        if self.halted(place)?.is_none_or(|found| found != *quarantine) {
+            return Ok(());
+        }
+        let Some(folder) = self.find(&[HALTS])? else { return Ok(()) };
+        match folder.remove(&hash_of(place)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => folder.sync(),
+        }
+    }
+}
+
+fn halt_record(place: &str, quarantine: &EventId) -> String {
+    format!("{quarantine}\n{}\n", text::printable(place))
 }
 
 /// Makes a directory and what is missing above it, and syncs each one's parent.

@@ -15,6 +15,7 @@ use std::io;
 use crate::checkpoint::Checkpoint;
 use crate::digest::Digest;
 use crate::disk::DiskError;
+use crate::id::EventId;
 use crate::text;
 
 pub use crate::anchor::local::{KEPT, Local};
@@ -50,6 +51,22 @@ pub trait Anchors: fmt::Debug + Send + Sync {
 
     /// Drops the note for this place. The chain's claims stay.
     fn forget(&self, place: &str) -> io::Result<()>;
+
+    /// Notes that the ledger at this place is halted by this quarantine, so that nobody who takes its log away sets it going. A sink that
+    /// keeps no such notes leaves that to others.
+    fn halt(&self, _place: &str, _quarantine: &EventId) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The quarantine that halts the ledger at this place, if one was noted. One that cannot be read is an error.
+    fn halted(&self, _place: &str) -> io::Result<Option<EventId>> {
+        Ok(None)
+    }
+
+    /// Drops the note, if it is of this quarantine.
+    fn lift(&self, _place: &str, _quarantine: &EventId) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A statement about a chain, under the number that it was given.

@@ -69,6 +69,14 @@ impl Follow {
     ///
     /// After an error the same call may be made again.
     pub fn try_next(&mut self) -> io::Result<Option<Written<'static>>> {
+        self.try_next_with(|written| written.clone().into_owned())
+    }
+
+    /// The same, and shows it as it stands in what was read, for whoever needs no copy of it.
+    pub fn try_next_with<T>(
+        &mut self,
+        each: impl FnOnce(&Written<'_>) -> T,
+    ) -> io::Result<Option<T>> {
         while !self.is_over() {
             let Some(frame) = self.block.get(self.seen) else {
                 if self.next >= self.directory.entries() && !self.directory.refresh()? {
@@ -93,13 +101,13 @@ impl Follow {
             }
             let mut passage = self.passage;
             let is_wanted = passage.takes(&fields) && self.filter.matches(&fields);
-            let found = if is_wanted { Some(select::written(&frame)?.into_owned()) } else { None };
+            let found = if is_wanted { Some(select::written(&frame)?) } else { None };
             self.prior = Some(fields.digest(&self.id_for(fields.sequence)));
             self.passage = passage;
             self.seen = self.seen.saturating_add(1);
             self.next = self.next.saturating_add(1);
-            if found.is_some() {
-                return Ok(found);
+            if let Some(found) = found {
+                return Ok(Some(each(&found)));
             }
         }
         Ok(None)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::codec::len_u64;
 use crate::digest::Digest;
-use crate::directory::read::{Places, scan};
+use crate::directory::read::Places;
 use crate::directory::{Directory, Piece};
 use crate::disk::Folder;
 use crate::id::EventId;
@@ -88,9 +88,13 @@ impl Indexes {
     }
 
     /// Makes what there is to be of a segment.
-    fn make(&self, chain: &Digest, piece: &Piece, source: Source) -> io::Result<()> {
-        let end = piece.end.unwrap_or(source.length);
-        let (offsets, ids) = scan(piece, Places::none(piece), end)?.into_parts(piece)?;
+    fn make(
+        &self,
+        chain: &Digest,
+        (piece, places): (&Piece, Places),
+        source: Source,
+    ) -> io::Result<()> {
+        let (offsets, ids) = places.into_parts(piece)?;
         let content = Content { source, offsets: &offsets, ids: &ids };
         self.recent.close(source.ordinal);
         if !piece.is_stand_in {
@@ -207,7 +211,11 @@ impl Directory {
             {
                 continue;
             }
-            match indexes.make(&chain, piece, source) {
+            let end = piece.end.unwrap_or(source.length);
+            let made = self
+                .look(piece, Places::none(piece), end)
+                .and_then(|places| indexes.make(&chain, (piece, places), source));
+            match made {
                 Ok(()) => return Ok(true),
                 Err(error) => {
                     tending.failed.insert(source.ordinal);

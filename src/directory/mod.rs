@@ -6,14 +6,17 @@
 //! belongs to the chain.
 
 mod about;
+mod archive;
 mod begin;
 mod follow;
 mod handles;
 mod indexed;
 mod open;
+mod pieces;
 mod read;
 mod record;
 mod reserve;
+mod salvage;
 mod standin;
 mod stream;
 mod tree;
@@ -35,12 +38,12 @@ use crate::store::{Frames, SealFrame, Store, StoreError, Stored};
 use crate::sync::Mutex;
 use crate::tree::Shelf;
 
+pub use crate::directory::archive::Archivable;
 pub use crate::directory::follow::Follow;
 pub(crate) use crate::directory::open::{Ending, Met, Place, Sealed};
 pub(crate) use crate::directory::record::Record;
 pub use crate::directory::record::Writing;
-#[cfg_attr(not(test), expect(unused_imports, reason = "for those who put stand-ins in place"))]
-pub(crate) use crate::directory::standin::{gap_frame, put_stand_in};
+pub(crate) use crate::directory::standin::{name_of as stand_in_name, put_stand_in};
 pub use crate::directory::stream::{Atlas, Stream};
 
 /// Name of the record of what is durable.
@@ -72,7 +75,7 @@ impl Default for Limits {
 }
 
 /// The name of a segment.
-fn name_of(ordinal: u64) -> String {
+pub(crate) fn name_of(ordinal: u64) -> String {
     format!("{SEGMENT}{ordinal:010}")
 }
 

@@ -1,6 +1,5 @@
 //! Opening: which segments there are, where the last seal is, and how the files end. What that means is for those to say who know entries.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +10,11 @@ use crate::codec::{Reader, len_u64};
 use crate::digest::Digest;
 use crate::directory::begin::lock;
 use crate::directory::handles::Handles;
+use crate::directory::pieces::{check, pieces};
 use crate::directory::read::Ids;
 use crate::directory::record::Record;
 use crate::directory::{
-    ASIDE, Directory, Limits, Live, NEXT, Piece, RECORD, Writer, Writing, name_of, ordinal_of,
-    standin,
+    ASIDE, Directory, Limits, Live, NEXT, Piece, RECORD, Writer, Writing, name_of, standin,
 };
 use crate::disk::{DiskError, File, Folder};
 use crate::frame::{Kind, Written};
@@ -58,7 +57,7 @@ pub(crate) struct Met<'f> {
     pub(crate) body: &'f [u8],
 }
 
-fn misfit(what: String, advice: &'static str) -> io::Error {
+pub(super) fn misfit(what: String, advice: &'static str) -> io::Error {
     DiskError::new("LEDGER_FILES", "the ledger's directory", what, advice)
         .into_io(io::ErrorKind::InvalidData)
 }
@@ -74,7 +73,7 @@ pub(super) fn beside(sequence: u64) -> io::Error {
 }
 
 /// What stays of a directory that cannot be trusted as it is.
-const LOOK: &str = "verify it, and see what has become of its files";
+pub(super) const LOOK: &str = "verify it, and see what has become of its files";
 
 impl Directory {
     /// Opens the files of a ledger to append to them, and locks them. Waits for the lock up to `wait`.
@@ -183,6 +182,11 @@ impl Directory {
         self.record().writing
     }
 
+    /// Bytes of the last segment that are durable.
+    pub(crate) fn durable_end(&self) -> u64 {
+        self.live.lock().end
+    }
+
     /// Number, length that belongs to the chain, and length of the file, of each segment.
     pub fn segments(&self) -> io::Result<Vec<(u64, u64, u64)>> {
         let (pieces, last_end) = {
@@ -210,7 +214,13 @@ impl Directory {
         let pieces = pieces(&handles, appends)?;
         let Some(last) = pieces.last() else {
             let what = "expected segments of a ledger, found none".to_owned();
-            return Err(misfit(what, "create a ledger there, or give the directory of one"));
+            let advice = "create a ledger there, or give the directory of one";
+            if record.is_none_or(|record| record.size == 0) {
+                let place = "the ledger's directory";
+                return Err(DiskError::new("LEDGER_FILES", place, what, advice)
+                    .into_io(io::ErrorKind::NotFound));
+            }
+            return Err(misfit(what, LOOK));
         };
         check(&pieces, record.as_ref())?;
         let Beginning { chain_id, first, epoch, .. } = last.beginning;
@@ -587,121 +597,4 @@ fn last_seal_in(number: usize, piece: &Piece, at: u64, most: u64) -> io::Result<
         }
     }
     Ok(found)
-}
-
-/// The segments that there are, in order.
-fn pieces(handles: &Arc<Handles>, writes: bool) -> io::Result<Vec<Arc<Piece>>> {
-    // Number of each, and whether something stands in for it.
-    let mut ordinals = BTreeMap::new();
-    for name in handles.folder().names()? {
-        match (ordinal_of(&name), standin::ordinal_of(&name)) {
-            (Some(ordinal), _) => drop(ordinals.entry(ordinal).or_insert(false)),
-            (_, Some(ordinal)) => drop(ordinals.insert(ordinal, true)),
-            _ if [super::SEGMENT, standin::STAND_IN]
-                .iter()
-                .any(|start| name.starts_with(start))
-                && name != NEXT =>
-            {
-                return Err(misfit(format!("expected segments, found {name}"), LOOK));
-            }
-            _ => {}
-        }
-    }
-    let mut pieces: Vec<Piece> = Vec::with_capacity(ordinals.len());
-    let last = ordinals.last_key_value().map(|(ordinal, _)| *ordinal);
-    for (expected, (ordinal, is_stand_in)) in (0..).zip(ordinals) {
-        if ordinal != expected {
-            return Err(misfit(format!("expected {}, found none", name_of(expected)), LOOK));
-        }
-        let name = if is_stand_in { standin::name_of(ordinal) } else { name_of(ordinal) };
-        let file: Arc<dyn File> = if last == Some(ordinal) {
-            handles.folder().open(&name, writes && !is_stand_in)?.into()
-        } else {
-            handles.shut(name.clone())
-        };
-        let (beginning, start) = Beginning::read(&*file).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                misfit(format!("{name}: {error}"), LOOK)
-            }
-            // What the disk does not give is no finding about what stands there.
-            _ => error,
-        })?;
-        if beginning.ordinal != ordinal {
-            let what = format!("{name} says that it is number {}", beginning.ordinal);
-            return Err(misfit(what, LOOK));
-        }
-        if let Some(before) = pieces.last_mut() {
-            // What is said of a segment is not said of what stands in for it: that is as long as it is.
-            before.end =
-                if before.is_stand_in { Some(before.file.len()?) } else { beginning.accepted };
-        }
-        pieces.push(Piece { beginning, file, start, end: None, is_stand_in });
-    }
-    Ok(pieces.into_iter().map(Arc::new).collect())
-}
-
-/// Whether the segments are pieces of one chain, one behind the other, and have what is durable by the record.
-fn check(pieces: &[Arc<Piece>], record: Option<&Record>) -> io::Result<()> {
-    for pair in pieces.windows(2) {
-        let [before, after] = pair else { continue };
-        let (a, b) = (&before.beginning, &after.beginning);
-        let name = name_of(b.ordinal);
-        if a.chain_id != b.chain_id {
-            let what = format!(
-                "expected {name} to be of chain {}, found one of {}",
-                a.chain_id, b.chain_id
-            );
-            return Err(misfit(what, LOOK));
-        }
-        let Some(accepted) = b.accepted else {
-            return Err(misfit(
-                format!("{name} does not say how much of the one before counts"),
-                LOOK,
-            ));
-        };
-        if before.is_stand_in {
-            if b.first < a.first {
-                let what = format!("{name} begins before the one before it");
-                return Err(misfit(what, LOOK));
-            }
-            continue;
-        }
-        let found = before.file.len()?;
-        if found < accepted || accepted < before.start || b.first < a.first {
-            let what = format!("expected {accepted} bytes before {name}, found {found}");
-            return Err(misfit(what, LOOK));
-        }
-        if let Some(record) = record
-            && record.ordinal == a.ordinal
-            && record.length > accepted
-        {
-            let what = format!(
-                "{name} counts {accepted} bytes of the one before, {} were durable",
-                record.length
-            );
-            return Err(misfit(what, LOOK));
-        }
-    }
-    let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return Ok(()) };
-    if first.beginning.first != 0 || first.beginning.accepted.is_some() {
-        return Err(misfit("the first segment says that it is not the first".to_owned(), LOOK));
-    }
-    let Some(record) = record else { return Ok(()) };
-    if record.chain_id != last.beginning.chain_id {
-        let what = format!(
-            "expected segments of chain {}, found of {}",
-            record.chain_id, last.beginning.chain_id
-        );
-        return Err(misfit(what, LOOK));
-    }
-    if record.ordinal > last.beginning.ordinal {
-        return Err(misfit(format!("expected {}, found none", name_of(record.ordinal)), LOOK));
-    }
-    if last.is_stand_in {
-        let found = standin::size_of(last)?;
-        if found < record.size {
-            return Err(lost(record.size, found));
-        }
-    }
-    Ok(())
 }

@@ -69,6 +69,8 @@ struct Gone {
     absent: Absent,
     /// How many entries before them are.
     before: usize,
+    /// Whether their events are among the ids.
+    is_known: bool,
 }
 
 impl Places {
@@ -127,7 +129,7 @@ impl Places {
             return Err(format!("expected entry {next}, found a gap from {} on", gap.first));
         }
         let absent = Absent::new(gap, Vec::new());
-        self.gaps.push(Gone { absent, before: self.offsets.len() });
+        self.gaps.push(Gone { absent, before: self.offsets.len(), is_known: false });
         Ok(())
     }
 
@@ -144,7 +146,7 @@ impl Places {
         self.whole(piece)?;
         let Ids { ascending, others } = self.ids;
         let mut ids: Vec<(EventId, u64)> = ascending.into_iter().chain(others).collect();
-        for Gone { absent, .. } in self.gaps {
+        for Gone { absent, .. } in self.gaps.into_iter().filter(|gone| !gone.is_known) {
             if absent.gap.reason == GapReason::Archived {
                 return Err(absent.into_io());
             }
@@ -339,11 +341,31 @@ impl Directory {
                 }
             }
         }
-        let places = Arc::new(scan(piece, before, end)?);
+        let places = Arc::new(self.look(piece, before, end)?);
         let mut cache = self.cache.lock();
         cache.0.retain(|(known, _)| *known != ordinal);
         cache.0.push_front((ordinal, Arc::clone(&places)));
         cache.0.truncate(CACHED);
+        Ok(places)
+    }
+
+    /// Reads a segment, and the outline of what has left it.
+    pub(super) fn look(&self, piece: &Piece, before: Places, end: u64) -> io::Result<Places> {
+        let mut places = scan(piece, before, end)?;
+        let archived = |gone: &&mut Gone| gone.absent.gap.reason == GapReason::Archived;
+        let gone: Vec<&mut Gone> = places.gaps.iter_mut().filter(archived).collect();
+        let gaps: Vec<_> = gone.iter().map(|gone| gone.absent.gap.clone()).collect();
+        if !gaps.is_empty()
+            && let Some(left) = self.outline(piece.beginning.ordinal, &gaps)
+        {
+            for gone in gone {
+                gone.is_known = true;
+            }
+            let sequences = gaps.iter().flat_map(|gap| gap.first..gap.end());
+            for (sequence, (id, _)) in sequences.zip(left) {
+                places.ids.add(id, sequence);
+            }
+        }
         Ok(places)
     }
 
@@ -392,7 +414,8 @@ impl Directory {
             // It may be behind that: to say that there is none would have it recorded twice.
             places.whole(piece)?;
             // Nor is it known of entries that are archived. Of what is lost nobody will ever know.
-            let archived = |gone: &&Gone| gone.absent.gap.reason == GapReason::Archived;
+            let archived =
+                |gone: &&Gone| !gone.is_known && gone.absent.gap.reason == GapReason::Archived;
             if let Some(gone) = places.gaps.iter().find(archived) {
                 return Err(gone.absent.clone().into_io());
             }
@@ -421,6 +444,12 @@ pub(super) fn scan(piece: &Piece, before: Places, end: u64) -> io::Result<Places
                         return Ok(places);
                     }
                 };
+                if fields.sequence != sequence {
+                    // A segment says by itself, unsigned, what its first entry is: nobody may be led to another entry by it.
+                    let what = format!("expected entry {sequence}, found {}", fields.sequence);
+                    places.damage = Some((found.at, what));
+                    return Ok(places);
+                }
                 places.offsets.push(u32::try_from(found.at).unwrap_or(u32::MAX));
                 places.ids.add(fields.event_id, sequence);
                 sequence = sequence.saturating_add(1);

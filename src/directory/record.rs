@@ -89,7 +89,7 @@ impl Record {
             let what = format!("expected format {FORMAT}, found {format}");
             let advice = "use the sigchain that wrote it, or a newer one";
             return Err(DiskError::new("LEDGER_FILES", RECORD, what, advice)
-                .into_io(io::ErrorKind::InvalidData));
+                .into_io(io::ErrorKind::Unsupported));
         }
         Ok(Self::parse_body(body).ok())
     }

@@ -9,7 +9,7 @@ use std::io;
 use crate::chainfile;
 use crate::codec::len_u64;
 use crate::directory::read::{Places, scan};
-use crate::directory::{Directory, Piece, SEGMENT};
+use crate::directory::{Piece, SEGMENT};
 use crate::disk::{File, Folder};
 use crate::frame::{Frame, Gap, Kind};
 use crate::segment::{Beginning, Scanned};
@@ -17,10 +17,10 @@ use crate::segment::{Beginning, Scanned};
 /// Before the number in the name of a stand-in.
 pub(super) const STAND_IN: &str = "standin-";
 /// Name of one that is being made.
-const NEXT: &str = "standin.next";
+pub(super) const NEXT: &str = "standin.next";
 
 /// The name of what stands in for a segment.
-pub(super) fn name_of(ordinal: u64) -> String {
+pub(crate) fn name_of(ordinal: u64) -> String {
     format!("{STAND_IN}{ordinal:010}")
 }
 
@@ -39,7 +39,6 @@ pub(super) fn other_name(name: &str) -> Option<String> {
 }
 
 /// The frame of a gap, for a stand-in.
-#[cfg_attr(not(test), expect(dead_code, reason = "for those who put stand-ins in place"))]
 pub(crate) fn gap_frame(gap: Gap) -> io::Result<Vec<u8>> {
     let (head, body) = chainfile::encode(&Frame::Gap(gap))?;
     Ok([&head[..], &body].concat())
@@ -116,16 +115,4 @@ fn check(file: std::sync::Arc<dyn File>, expected: &Beginning) -> io::Result<()>
     }
     let what = "expected the beginning that was written, found another";
     Err(io::Error::new(io::ErrorKind::InvalidData, what))
-}
-
-impl Directory {
-    /// As [`put_stand_in`], in this directory. Readers go on with what they have until it is opened again.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for those who put stand-ins in place"))]
-    pub(crate) fn put_stand_in(
-        &self,
-        beginning: &Beginning,
-        frames: &mut dyn FnMut(&mut Vec<u8>) -> io::Result<bool>,
-    ) -> io::Result<()> {
-        put_stand_in(&*self.folder, beginning, frames)
-    }
 }

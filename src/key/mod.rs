@@ -43,6 +43,8 @@ pub enum Purpose {
     Approval,
     /// An entry.
     Entry,
+    /// A record of a quarantine.
+    Finding,
     /// The proof that whoever enrols a key holds it.
     Possession,
     /// A seal.
@@ -55,6 +57,7 @@ impl Purpose {
         match self {
             Self::Approval => b"sigchain/approval\0",
             Self::Entry => b"sigchain/entry\0",
+            Self::Finding => b"sigchain/finding\0",
             Self::Possession => b"sigchain/possession\0",
             Self::Seal => b"sigchain/seal\0",
         }

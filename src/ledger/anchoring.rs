@@ -17,8 +17,10 @@ use crate::disk::DiskError;
 use crate::error::{OpenError, Refusal};
 use crate::ledger::Ledger;
 use crate::ledger::asked::Asked;
+use crate::ledger::halt::Site;
 use crate::ledger::observe;
 use crate::ledger::options::Files;
+use crate::ledger::scrub::Brake;
 use crate::ledger::shared::{Held, Shared};
 use crate::ledger::sinks::{Known, RootAt, Sink, Unanchored, entries};
 use crate::ledger::state::Stage;
@@ -82,6 +84,10 @@ pub(super) struct Keeper {
     /// Entries that are durable.
     durable: AtomicU64,
     terms: Terms,
+    /// Where the ledger is, and where its quarantines are kept.
+    site: Mutex<Option<Arc<Site>>>,
+    /// What ends the scrub.
+    pub(super) brake: Arc<Brake>,
 }
 
 /// On what terms a ledger is anchored.
@@ -130,6 +136,16 @@ impl Keeper {
         }
     }
 
+    /// Says where the ledger is.
+    pub(super) fn settle(&self, site: Site) {
+        *self.site.lock() = Some(Arc::new(site));
+    }
+
+    /// Where the ledger is; nothing if it is in memory.
+    pub(super) fn site(&self) -> Option<Arc<Site>> {
+        self.site.lock().clone()
+    }
+
     /// Entries of `size` that are not at every sink yet; all of them, where there are none.
     pub(super) fn exposed(&self, size: u64) -> u64 {
         size.saturating_sub(self.anchored.load(Ordering::Acquire))
@@ -169,6 +185,9 @@ impl Keeper {
 
     /// Has the thread end.
     pub(super) fn stop(&self) {
+        self.brake.pull();
+        // It holds the ledger's folder, and with that its lock.
+        *self.site.lock() = None;
         self.wanted.lock().end = true;
         self.changed.notify_one();
     }
@@ -342,7 +361,8 @@ impl Shared {
     /// Anchors what is durable.
     pub(super) fn anchor(&self) -> Result<(), Unanchored> {
         let held = self.lock();
-        let is_over = held.state.stage.refusal().is_some_and(|why| why != Refusal::Closed);
+        let is_done = |why: &Refusal| matches!(why, Refusal::Closed | Refusal::Quarantined(_));
+        let is_over = held.state.stage.refusal().is_some_and(|why| !is_done(&why));
         if is_over || !self.keeper.is_used {
             return Ok(());
         }
@@ -431,6 +451,12 @@ impl Ledger {
     pub fn forget_place(path: &Path, files: &Files) -> io::Result<()> {
         let place = place_of(path)?;
         let sinks = files.sinks()?;
-        sinks.iter().try_for_each(|sink| sink.forget(&place))
+        for sink in &sinks {
+            if let Some(quarantine) = sink.halted(&place)? {
+                sink.lift(&place, &quarantine)?;
+            }
+            sink.forget(&place)?;
+        }
+        Ok(())
     }
 }

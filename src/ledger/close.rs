@@ -25,6 +25,13 @@ pub struct Closed {
     pub size: u64,
 }
 
+impl Closed {
+    /// One that was halted is closed by then: whoever did that seals it, and lets go of its store.
+    fn at(head: Head) -> Self {
+        Self { head, size: head.sequence.saturating_add(1) }
+    }
+}
+
 impl Ledger {
     /// Takes no more appends, waits until all that is on its way is durable, and says where the chain ends. A mirror has all of it then.
     ///
@@ -66,17 +73,11 @@ impl Ledger {
         let mut in_doubt = held.state.in_doubt.clone();
         in_doubt.extend(held.state.events(0..held.state.writing));
         let unlisted = held.state.unlisted();
-        let mut what = match &held.state.stage {
-            Stage::Failed(what) | Stage::Fenced(what) => Some(what.clone()),
-            Stage::Forked => Some("the process was forked".to_owned()),
-            Stage::Panicked => Some("something panicked".to_owned()),
-            _ if !held.state.queue.is_empty() || !refused.is_empty() => {
-                Some("the deadline passed".to_owned())
-            }
-            _ if unlisted > 0 => Some("the signer failed".to_owned()),
-            _ => None,
-        };
+        let mut what = unclean(&held, !refused.is_empty());
         let last = held.state.head;
+        if matches!(held.state.stage, Stage::Quarantined(_)) {
+            return Ok(Closed::at(last));
+        }
         let left = || Duration::from_nanos(end.saturating_sub(shared.time().running()));
         // What is on its way may still come to an end: closed again, it may end well.
         let is_over = held.state.queue.is_empty() && held.state.stage != Stage::Forked;
@@ -91,7 +92,7 @@ impl Ledger {
             }
         }
         match what {
-            None => Ok(Closed { head: last, size: last.sequence.saturating_add(1) }),
+            None => Ok(Closed::at(last)),
             Some(what) => {
                 let fenced = shared.keeper.is_fenced();
                 Err(CloseError { in_doubt, refused, unlisted, fenced, what })
@@ -120,6 +121,19 @@ impl Ledger {
         let Ok((call, signer)) = self.shared().link(&mut held, Vec::new()) else { return held };
         drop(self.go_on(held, call, signer, Then::Leave { patient: true }));
         self.shared().lock()
+    }
+}
+
+/// Why a ledger is not closed cleanly, if that can be known before it is sealed.
+fn unclean(held: &Held<'_>, has_refused: bool) -> Option<String> {
+    let state = &held.state;
+    match &state.stage {
+        Stage::Failed(what) | Stage::Fenced(what) => Some(what.clone()),
+        Stage::Forked => Some("the process was forked".to_owned()),
+        Stage::Panicked => Some("something panicked".to_owned()),
+        _ if !state.queue.is_empty() || has_refused => Some("the deadline passed".to_owned()),
+        _ if state.unlisted() > 0 => Some("the signer failed".to_owned()),
+        _ => None,
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::anchor::Anchors;
 use crate::checkpoint::Seal;
@@ -14,21 +13,25 @@ use crate::digest::Digest;
 use crate::directory::{Directory, Ending, Met, Piece, Place, Record, Sealed};
 use crate::disk::{self, Folder};
 use crate::error::{OpenError, Refusal};
-use crate::frame::{Kind, Written};
+use crate::frame::Kind;
 use crate::key::Role;
 use crate::ledger::Ledger;
 use crate::ledger::anchoring::{Fence, Keeper, check_place, place_of};
 use crate::ledger::call::opens_here;
 use crate::ledger::epoch;
 use crate::ledger::genesis::Genesis;
+use crate::ledger::halt::{Site, Stop};
 use crate::ledger::observe;
 use crate::ledger::opening::{Opening, listed};
 use crate::ledger::options::{Files, Options};
+use crate::ledger::scrub;
 use crate::ledger::shared::Shared;
 use crate::ledger::sinks::{Known, Unanchored, entries};
 use crate::ledger::state::State;
+use crate::ledger::tail::{age, check_copy};
+use crate::quarantine::Phase;
 use crate::recovery::{Decision, Stated, Tail, decide};
-use crate::segment::{Left, Needed, Scanned, Scanner};
+use crate::segment::{Left, Needed};
 use crate::signer::Signer;
 use crate::store::Store as _;
 use crate::sync::spawn;
@@ -89,6 +92,8 @@ impl Ledger {
         }
         let Files { limits, wait, reserve, .. } = options.files;
         let terms = options.files.terms(options.signer_nanos);
+        let place_name = place.map(str::to_owned);
+        let site = Site { folder: Arc::clone(&folder), sinks: sinks.to_vec(), place: place_name };
         let directory = Arc::new(Directory::create(folder, limits, wait)?);
         directory.keep_reserve(reserve)?;
         if !directory.has_room() {
@@ -97,6 +102,7 @@ impl Ledger {
         directory.announce(epoch::writing(&*genesis.signer), 0);
         let keeper = Keeper::new(Known::of_new(sinks.to_vec()), terms, 0);
         let ledger = Self::create_with(directory, genesis, options, keeper)?;
+        ledger.shared().keeper.settle(site);
         // From here on the chain is there, whatever fails.
         if let Some(place) = place {
             ledger.remember(sinks, place);
@@ -111,9 +117,11 @@ impl Ledger {
         options.files.check_mirror(path)?;
         let folder = disk::open(path, options.files.lenience)?;
         let sinks = options.files.sinks()?;
-        let ledger = Self::open_over(folder, signers, options, sinks.clone())?;
+        let place = place_of(path).ok();
+        let site = Site { folder, sinks: sinks.clone(), place: place.clone() };
+        let ledger = Self::open_over(site, signers, options)?;
         // It may have been moved here, or could not be remembered when it was created.
-        if let Ok(place) = place_of(path) {
+        if let Some(place) = place {
             ledger.remember(&sinks, &place);
         }
         Ok(ledger)
@@ -126,30 +134,39 @@ impl Ledger {
         options: Options,
     ) -> Result<Self, OpenError> {
         let sinks = options.files.sinks()?;
-        Self::open_over(folder, signers, options, sinks)
+        Self::open_over(Site { folder, sinks, place: None }, signers, options)
     }
 
-    fn open_over(
-        folder: Arc<dyn Folder>,
+    pub(super) fn open_over(
+        site: Site,
         signers: Signers,
         options: Options,
-        sinks: Vec<Arc<dyn Anchors>>,
     ) -> Result<Self, OpenError> {
         opens_here();
-        let Files { limits, wait, fence, patience, .. } = options.files;
-        let directory = Arc::new(Directory::open(folder, limits, wait)?);
-        let known = Known::ask(sinks, directory.chain_id(), fence == Fence::Sync, patience)?;
+        let Files { limits, wait, fence, patience, resolving, .. } = options.files;
+        let opened = Directory::open(Arc::clone(&site.folder), limits, wait);
+        let directory =
+            Arc::new(opened.map_err(|error| site.not_opened(error, &signers, &options))?);
+        let (sinks, chain_id) = (site.sinks.clone(), directory.chain_id());
+        let known = Known::ask(sinks, chain_id, fence == Fence::Sync, patience)?;
         let found = Found::read(&directory, &known.sizes())?;
+        let to_finish = site.gate(&found.opening, resolving)?;
         let anchored = known.judge(found.whole.size, &found.roots);
         let decision = decide(found.stated, found.tail, anchored);
-        if let Some((code, what)) = found.stopped(decision, &known) {
-            observe::stopped(code, &what);
-            return Err(OpenError::Stopped { code, what });
+        if let Some(stop) = found.stopped(decision, &known) {
+            let prior = found.opening.head().map_or(Digest::ZERO, |head| head.digest);
+            return Err(site.stop(stop, (chain_id, prior), &signers, &options));
         }
         observe::opened(found.whole.size, found.tail.name(), decision.name());
         let terms = options.files.terms(options.signer_nanos);
         let keeper = Keeper::new(known, terms, found.whole.size);
+        let (signer, now) = (Arc::clone(&signers.entries), options.time.wall());
         let ledger = found.go_on(directory, decision, signers, keeper, options)?;
+        for (id, resolution) in to_finish {
+            // What fails is done by whoever opens it next.
+            drop(site.finish(&id, resolution, &*signer, now));
+        }
+        ledger.shared().keeper.settle(site);
         ledger.keep()?;
         Ok(ledger)
     }
@@ -163,6 +180,11 @@ impl Ledger {
         }
         let (keeper, shared) = (Arc::clone(&shared.keeper), Arc::downgrade(shared));
         spawn("sigchain-keeper", move || Shared::keep(&keeper, &shared))?;
+        if let Some(pace) = self.shared().options.files.scrub {
+            let (handle, brake) =
+                (Arc::downgrade(&self.handle), Arc::clone(&self.shared().keeper.brake));
+            spawn("sigchain-scrub", move || scrub::keep(&handle, &brake, pace))?;
+        }
         self.begin_mirror()?;
         Ok(())
     }
@@ -193,6 +215,8 @@ struct Found {
     is_in_next: bool,
     /// Bytes behind the end.
     torn: u64,
+    /// Entries that the record of what is durable states.
+    stated_size: u64,
     /// What is wrong with the first frame that does not belong.
     fault: Option<String>,
     /// Roots of the tree at the sizes that were asked for.
@@ -261,13 +285,13 @@ impl Found {
     ) -> Result<Ledger, OpenError> {
         let Some(chain) = self.opening.chain.take() else {
             let what = "entry 0 is not there, or damaged".to_owned();
-            return Err(OpenError::Stopped { code: "LEDGER_DAMAGED", what });
+            return Err(OpenError::Stopped { code: "LEDGER_DAMAGED", what, quarantine: None });
         };
         let said = directory.chain_id();
         if said != chain.id() {
             let found = chain.id();
             let what = format!("expected entry 0 of chain {said}, found that of chain {found}");
-            return Err(OpenError::Stopped { code: "LEDGER_FOREIGN", what });
+            return Err(OpenError::Stopped { code: "LEDGER_FOREIGN", what, quarantine: None });
         }
         let head = chain.head().ok_or(Refusal::Closed)?;
         let tree = std::mem::take(&mut self.opening.tree);
@@ -286,6 +310,7 @@ impl Found {
         let begun = directory.pieces().last().map_or(0, |piece| piece.beginning.epoch);
         let epoch = record.epoch.max(begun).max(self.opening.epoch);
         state.epoch = epoch;
+        state.quarantined = self.opening.halted;
         if self.tail == Tail::Sealed {
             state.sealed_size = self.whole.size;
         }
@@ -333,7 +358,7 @@ impl Found {
         })
     }
 
-    fn stopped(&self, decision: Decision, known: &Known) -> Option<(&'static str, String)> {
+    fn stopped(&self, decision: Decision, known: &Known) -> Option<Stop> {
         let (at, segment) = (self.whole.place.at, self.whole.place.segment());
         let (code, what) = match decision {
             Decision::GoOn | Decision::Renew | Decision::Mend => return None,
@@ -368,7 +393,11 @@ impl Found {
                 )
             }
         };
-        Some((code, what))
+        let phase = if code == "LEDGER_DAMAGED" { Phase::Content } else { Phase::Chain };
+        let place = format!("{segment}, byte {at}");
+        let most = known.sizes().last().copied().unwrap_or(0);
+        let affected = most.max(self.stated_size).saturating_sub(self.whole.size);
+        Some(Stop { code, what, phase, segment, place, size: self.whole.size, affected })
     }
 }
 
@@ -611,6 +640,7 @@ impl Reading {
             dropped,
             is_in_next,
             torn,
+            stated_size: directory.record().size,
             fault,
             roots,
         })
@@ -620,55 +650,4 @@ impl Reading {
 /// That so many entries are somewhere, in words.
 fn there(count: u64) -> String {
     format!("{} {}", entries(count), if count == 1 { "is" } else { "are" })
-}
-
-/// Looks at what is to be copied as it was read for that. It was verified when it was read first, but since then the page cache may have
-/// let go of what the disk never had: after a sync that failed, the bytes that come now need not be those.
-fn check_copy(
-    frames: &[u8],
-    chain_id: &Digest,
-    (place, before, head): (Place, Digest, Digest),
-) -> Result<(), OpenError> {
-    let mut scanner = Scanner::new(&frames, 0, len_u64(frames.len()));
-    let mut last = before;
-    loop {
-        let damage = match scanner.next()? {
-            Scanned::End if last == head => return Ok(()),
-            Scanned::End => "other entries",
-            Scanned::Damage(what) => what,
-            Scanned::Frame(found) => {
-                if found.kind == Kind::Entry
-                    && let Ok(written) = Written::parse(found.left, scanner.body())
-                {
-                    last = written.entry(chain_id).digest();
-                }
-                continue;
-            }
-        };
-        let what = format!(
-            "what stands before byte {} of {} was read again, to be copied, and is not what was verified: {damage}; \
-             a sync has failed, and the disk does not have what the page cache showed; open it again",
-            place.at,
-            place.segment(),
-        );
-        return Err(OpenError::Stopped { code: "LEDGER_DAMAGED", what });
-    }
-}
-
-/// How long ago the last segment got its first entry: it ends by age however often it is opened. Where that cannot be read it counts as
-/// young: what is damaged is for a verification to find.
-fn age(directory: &Directory, now: i64) -> Duration {
-    let pieces = directory.pieces();
-    let Some(piece) = pieces.last() else { return Duration::ZERO };
-    let Ok(end) = piece.file.len() else { return Duration::ZERO };
-    let mut scanner = Scanner::new(&*piece.file, piece.start, end);
-    while let Ok(Scanned::Frame(found)) = scanner.next() {
-        if found.kind == Kind::Entry {
-            let begun = Written::parse(found.left, scanner.body());
-            let begun = begun.map_or(now, |written| written.fields.system_time.micros());
-            let age = u64::try_from(now.saturating_sub(begun));
-            return age.map_or(Duration::ZERO, Duration::from_micros);
-        }
-    }
-    Duration::ZERO
 }

@@ -19,6 +19,7 @@ use crate::ledger::shared::{Held, Shared};
 use crate::ledger::sign::{ask, record};
 use crate::ledger::state::{Linking, State};
 use crate::ledger::ticket::Ticket;
+use crate::quarantine::OPEN;
 use crate::receipt::Receipt;
 use crate::reserved::{Approval, Reason, Reserved, Trusted};
 use crate::signer::{Signer, Statement};
@@ -238,8 +239,11 @@ impl Ledger {
             if held.state.ids.is_claimed(&change.event_id) {
                 return Err(Refusal::IdBusy.into());
             }
-            if let Known::Durable(receipt) = shared.find_in(change.chain_id, &draft)? {
-                return Ok(receipt);
+            match shared.find_in(change.chain_id, &draft) {
+                Ok(Known::Durable(receipt)) => return Ok(receipt),
+                // Its id is new, and what keeps it from being looked for may be the very damage that it is about.
+                Err(_) if change.reserved.event_type() == OPEN => {}
+                known => drop(known?),
             }
             let own = Arc::clone(&held.state.signer);
             let by = signer.unwrap_or(&own);
@@ -334,6 +338,10 @@ impl State {
         let ended = self.checkpoints.as_ref().map(|signer| signer.id());
         if ended.is_some_and(|id| self.may_sign_checkpoints(&id).is_err()) {
             self.checkpoints = None;
+        }
+        // Nobody comes in between: it is the last entry, until another resolves it.
+        if change.event_type() == OPEN {
+            self.quarantine("its last entry says so");
         }
         let Some(next) = next else { return };
         match change {

@@ -15,6 +15,9 @@
 //! | `audit_mirror_ok` | 1 if the last attempt to write to the mirror succeeded, else 0 |
 //! | `audit_clock_deviation_seconds` | of the clock, when an anomaly began or ended |
 //! | `audit_room_ok` | 1 once there is room again; 0 while appends are refused because the disk is full |
+//! | `audit_scrub_entries` | entries that the running pass of the scrub has verified |
+//! | `audit_scrub_bytes` | bytes that it has read |
+//! | `audit_scrub_unreadable` | segments of which the disk did not give something, in the last pass |
 //! | `audit_refused_total` | events that were refused, by code |
 
 #[cfg(feature = "observe")]
@@ -61,6 +64,20 @@ mod imp {
     pub(in crate::ledger) fn stopped(code: &'static str, what: &str) {
         gauge!("audit_chain_ok").set(0.0);
         error!(code, what, "not opened");
+    }
+
+    pub(in crate::ledger) fn scrubbed(entries: u64, bytes: u64) {
+        gauge!("audit_scrub_entries").set(float(entries));
+        gauge!("audit_scrub_bytes").set(float(bytes));
+    }
+
+    pub(in crate::ledger) fn scrub_ended(entries: u64, unreadable: u64) {
+        gauge!("audit_scrub_unreadable").set(float(unreadable));
+        info!(entries, unreadable, "scrubbed");
+    }
+
+    pub(in crate::ledger) fn unreadable(segment: u64, what: &str) {
+        error!(segment, what, "the disk does not give what a segment holds");
     }
 
     pub(in crate::ledger) fn failed(what: &str) {
@@ -138,6 +155,9 @@ mod imp {
     pub(in crate::ledger) const fn durable(_: u64, _: usize, _: u64) {}
     pub(in crate::ledger) const fn opened(_: u64, _: &str, _: &str) {}
     pub(in crate::ledger) const fn stopped(_: &'static str, _: &str) {}
+    pub(in crate::ledger) const fn scrubbed(_: u64, _: u64) {}
+    pub(in crate::ledger) const fn scrub_ended(_: u64, _: u64) {}
+    pub(in crate::ledger) const fn unreadable(_: u64, _: &str) {}
     pub(in crate::ledger) const fn failed(_: &str) {}
     pub(in crate::ledger) const fn closed(_: u64) {}
     pub(in crate::ledger) const fn anchored(_: u64, _: u64) {}
@@ -154,5 +174,6 @@ mod imp {
 
 pub(super) use imp::{
     anchored, append, clock, closed, commit, durable, failed, mirrored, not_anchored,
-    not_remembered, not_sealed, not_tended, opened, refused, room, stopped, unsealed,
+    not_remembered, not_sealed, not_tended, opened, refused, room, scrub_ended, scrubbed, stopped,
+    unreadable, unsealed,
 };

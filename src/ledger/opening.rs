@@ -2,15 +2,17 @@
 
 use crate::chain::{Before, Candidate, Chain, Head, Link};
 use crate::checkpoint::Seal;
-use crate::codec::{DecodeError, Reader};
 use crate::digest::Digest;
 use crate::entry::Fields;
 use crate::error::OpenError;
 use crate::fault::{Code, Misfit};
 use crate::frame::{Frame, Kind, Written};
+use crate::id::EventId;
 use crate::key::{PublicKey, Purpose};
 use crate::keyring;
+use crate::ledger::halt::Resolution;
 use crate::limit;
+use crate::quarantine::{DISMISSED, OPEN, RECONCILED};
 use crate::reserved::Reserved;
 use crate::segment::{Needed, Remains};
 use crate::tree::{self, Frontier};
@@ -37,6 +39,10 @@ pub(super) struct Opening {
     pub(super) authority: Vec<Needed>,
     /// The highest count of writers that an entry states.
     pub(super) epoch: u64,
+    /// Whether the chain says that it is halted.
+    pub(super) halted: bool,
+    /// Entries that resolve a quarantine: event, how, and number. Readers need not see them yet.
+    pub(super) resolved: Vec<(EventId, Resolution)>,
     left: u16,
 }
 
@@ -71,6 +77,7 @@ impl Opening {
         chain.resume(Head { sequence, digest: state.head, stamp: state.stamp });
         opening.tree = Frontier::from_parts(state.size, state.frontier.clone())?;
         opening.epoch = state.epoch;
+        opening.halted = state.quarantined;
         Some(opening)
     }
 
@@ -105,7 +112,16 @@ impl Opening {
         let needs_root = matches!(reserved, Some(Reserved::Revoke { .. }));
         let root = needs_root.then(|| self.tree.root());
         self.admit(&written, &link, reserved.as_ref(), root).map_err(faulty)?;
-        self.epoch = self.epoch.max(epoch(reserved.as_ref()));
+        self.epoch = self.epoch.max(reserved.as_ref().and_then(Reserved::epoch).unwrap_or(0));
+        match &*written.fields.event_type {
+            OPEN => self.halted = true,
+            kind @ (RECONCILED | DISMISSED) => {
+                let how = if kind == RECONCILED { "reconciled" } else { "dismissed" };
+                self.halted = false;
+                self.resolved.push((written.fields.event_id, (how, sequence)));
+            }
+            _ => {}
+        }
         if link.changes_keys {
             self.authority.push(Needed::new(sequence, reserved.as_ref()));
         }
@@ -235,25 +251,6 @@ impl Opening {
         let is_ours = key.accepts(Purpose::Entry, &digest, signature);
         is_ours.then_some((fields.sequence, digest))
     }
-}
-
-/// The count of writers that an entry states, if it says that another one begins; else 0.
-fn epoch(reserved: Option<&Reserved>) -> u64 {
-    let Some(Reserved::Open { event_type, map }) = reserved else { return 0 };
-    let read = |r: &mut Reader<'_>| -> Result<u64, DecodeError> {
-        let mut epoch = 0;
-        for _ in 0..r.map()? {
-            match r.text()? {
-                "epoch" => epoch = r.uint()?,
-                _ => r.skip()?,
-            }
-        }
-        Ok(epoch)
-    };
-    if event_type != EPOCH {
-        return 0;
-    }
-    read(&mut Reader::new(map)).unwrap_or(0)
 }
 
 /// What an entry lists as abandoned.

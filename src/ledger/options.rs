@@ -9,8 +9,10 @@ use crate::anchor::Anchors;
 use crate::clock::{Machine, Time};
 use crate::directory::Limits;
 use crate::disk::Lenience;
+use crate::id::EventId;
 use crate::ledger::anchoring::{Fence, PATIENCE, Terms};
 use crate::ledger::mirrored::Wanted;
+use crate::ledger::scrub::Pace;
 use crate::ledger::sinks::Where;
 use crate::mirror;
 
@@ -104,6 +106,10 @@ pub struct Files {
     pub(super) mirror: Option<Wanted>,
     pub(super) reserve: u64,
     pub(super) patience: Duration,
+    /// How fast it is scrubbed, if it is.
+    pub(super) scrub: Option<Pace>,
+    /// The quarantine that it is opened to resolve.
+    pub(super) resolving: Option<EventId>,
 }
 
 /// Bytes that a reserve has unless said otherwise: enough to list a full queue that was refused, several times.
@@ -121,6 +127,8 @@ impl Default for Files {
             mirror: None,
             reserve: RESERVE,
             patience: PATIENCE,
+            scrub: Some(Pace::default()),
+            resolving: None,
         }
     }
 }
@@ -185,6 +193,13 @@ impl Files {
     #[must_use]
     pub fn anchor_time(self, time: Duration) -> Self {
         Self { patience: time, ..self }
+    }
+
+    /// How fast segments that were ended are verified again in the background; [`Pace::default`] unless said otherwise, not at all with
+    /// `None`. What is found to be wrong halts the ledger.
+    #[must_use]
+    pub fn scrub(self, pace: Option<Pace>) -> Self {
+        Self { scrub: pace, ..self }
     }
 
     /// The anchors.

@@ -68,7 +68,7 @@ impl Shared {
             frontier,
             keyring: state.keyring.digest(),
             epoch: state.epoch,
-            quarantined: false,
+            quarantined: state.quarantined,
         };
         Some(Unsigned { state, chain_id, signer })
     }

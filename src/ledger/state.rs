@@ -25,6 +25,7 @@ use crate::ledger::short::Short;
 use crate::ledger::view::Fold;
 use crate::limit::SEQUENCE_MAX;
 use crate::projection::Item;
+use crate::quarantine::{DISMISSED, OPEN, RECONCILED};
 use crate::reserved::{Cause, Reserved};
 use crate::signer::{SEVERAL, Signer};
 use crate::stamp::Stamp;
@@ -53,6 +54,8 @@ pub(super) enum Stage {
     Failed(String),
     /// Somebody else writes this chain.
     Fenced(String),
+    /// Something is wrong with the ledger, and that is not resolved yet.
+    Quarantined(String),
     /// This is a child of fork(2): what is on its way is its parent's.
     Forked,
     Panicked,
@@ -66,6 +69,7 @@ impl Stage {
             Self::Closing | Self::Closed => Some(Refusal::Closed),
             Self::Failed(what) => Some(Refusal::LedgerFailed(what.clone())),
             Self::Fenced(what) => Some(Refusal::Fenced(what.clone())),
+            Self::Quarantined(what) => Some(Refusal::Quarantined(what.clone())),
             Self::Forked => Some(Refusal::Forked),
             Self::Panicked => Some(Refusal::Panicked),
         }
@@ -196,6 +200,8 @@ pub(super) struct State {
     pub(super) sealed_size: u64,
     /// When a seal that failed may be tried again.
     pub(super) seal_again: u64,
+    /// Whether the chain says that it is halted.
+    pub(super) quarantined: bool,
     /// Bytes in the queue, about.
     pub(super) weight: usize,
 }
@@ -230,6 +236,7 @@ impl State {
             epoch: 0,
             sealed_size: 0,
             seal_again: 0,
+            quarantined: false,
             found: marks.len(),
             marks: marks.into(),
             folds: BTreeMap::new(),
@@ -237,6 +244,13 @@ impl State {
             in_doubt: Vec::new(),
             head,
             weight: 0,
+        }
+    }
+
+    /// Refuses whatever comes from now on.
+    pub(super) fn quarantine(&mut self, why: &str) {
+        if matches!(self.stage, Stage::Open | Stage::Closing) {
+            self.stage = Stage::Quarantined(why.to_owned());
         }
     }
 
@@ -518,6 +532,15 @@ impl State {
         // Changes of keys are alone in the queue: nothing linked behind one has changed them again.
         if settled.iter().any(|slot| slot.before.changes_keys()) {
             self.keyring = self.chain.keyring().clone();
+        }
+        // What halts the chain, and what resolves that, comes last of its call and nothing is linked behind it; the seal behind it has to
+        // say so.
+        if let Some(slot) = settled.last() {
+            match &*slot.pending.linked.fields().event_type {
+                OPEN => self.quarantined = true,
+                RECONCILED | DISMISSED => self.quarantined = false,
+                _ => {}
+            }
         }
         if let Some(slot) = settled.last() {
             self.head = Head {

@@ -29,6 +29,7 @@ const OPERATORS: &str = "key.operators";
 const REVOKE: &str = "key.revoke";
 const ROTATE: &str = "key.rotate";
 const ERASURE: &str = "erasure.done";
+const EPOCH: &str = "epoch.begun";
 
 /// A public key on its way into the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -277,6 +278,25 @@ impl Reserved {
             Self::Revoke { .. } => REVOKE,
             Self::Rotate { .. } => ROTATE,
         }
+    }
+
+    /// The count of writers that an entry states by which another one begins; `None` of any other entry.
+    pub fn epoch(&self) -> Option<u64> {
+        let Self::Open { event_type, map } = self else { return None };
+        let read = |r: &mut Reader<'_>| -> Result<u64, DecodeError> {
+            let mut epoch = 0;
+            for _ in 0..r.map()? {
+                match r.text()? {
+                    "epoch" => epoch = r.uint()?,
+                    _ => r.skip()?,
+                }
+            }
+            Ok(epoch)
+        };
+        if event_type != EPOCH {
+            return None;
+        }
+        Some(read(&mut Reader::new(map)).unwrap_or(0))
     }
 
     /// Whether this type is that of entry 0.

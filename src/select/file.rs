@@ -51,7 +51,19 @@ impl Filter {
 }
 
 impl<R: Read> InFile<R> {
-    fn find(&mut self) -> io::Result<Option<Written<'static>>> {
+    /// Shows the next one as it stands in what was read, for whoever needs no copy of it. `None` at the end.
+    ///
+    /// After an error nothing more comes.
+    pub fn next_with<T>(&mut self, each: impl FnOnce(&Written<'_>) -> T) -> io::Result<Option<T>> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let found = self.find(each);
+        self.is_over = !matches!(found, Ok(Some(_)));
+        found
+    }
+
+    fn find<T>(&mut self, each: impl FnOnce(&Written<'_>) -> T) -> io::Result<Option<T>> {
         while !self.passage.has_ended() {
             let raw =
                 self.block.as_ref().and_then(|block| Some((block, block.frames().get(self.seen)?)));
@@ -70,7 +82,7 @@ impl<R: Read> InFile<R> {
             if raw.kind == Some(Kind::Entry) {
                 let found = take(&self.filter, &mut self.passage, block, raw);
                 if let Some(found) = found.map_err(|misfit| at(raw.place, &misfit))? {
-                    return Ok(Some(found));
+                    return Ok(Some(each(&found)));
                 }
             }
         }
@@ -79,12 +91,12 @@ impl<R: Read> InFile<R> {
 }
 
 /// An entry, if it is wanted. Its payload is looked at only then.
-fn take(
+fn take<'b>(
     filter: &Filter,
     passage: &mut Passage,
-    block: &Block,
+    block: &'b Block,
     raw: &RawFrame,
-) -> Result<Option<Written<'static>>, Misfit> {
+) -> Result<Option<Box<Written<'b>>>, Misfit> {
     let mut wants = |fields: &Fields<'_>| passage.takes(fields) && filter.matches(fields);
     let early = block.fields(raw)?.map(|fields| wants(&fields));
     if early == Some(false) {
@@ -92,7 +104,7 @@ fn take(
     }
     let Frame::Entry(written) = block.parse(raw)? else { return Ok(None) };
     let is_wanted = early.unwrap_or_else(|| wants(&written.fields));
-    Ok(is_wanted.then(|| written.into_owned()))
+    Ok(is_wanted.then_some(written))
 }
 
 fn at(place: u64, misfit: &Misfit) -> io::Error {
@@ -103,11 +115,6 @@ impl<R: Read> Iterator for InFile<R> {
     type Item = io::Result<Written<'static>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.is_over {
-            return None;
-        }
-        let found = self.find();
-        self.is_over = !matches!(found, Ok(Some(_)));
-        found.transpose()
+        self.next_with(|written| written.clone().into_owned()).transpose()
     }
 }

@@ -82,6 +82,11 @@ impl Filter {
         !self.types.is_empty()
     }
 
+    /// Whether it looks at anything of an entry but where it stands.
+    fn names_fields(&self) -> bool {
+        *self != Self { since: self.since, until: self.until, ..Self::default() }
+    }
+
     /// Of this actor.
     pub fn actor(self, actor: &str) -> Result<Self, FieldError> {
         let actor = Some(text("actor", actor, limit::is_actor)?);

@@ -1,6 +1,7 @@
 //! Reading what is wanted by the numbers of entries.
 
 use std::io;
+use std::ops::Range;
 
 use crate::entry::Fields;
 use crate::frame::Gap;
@@ -16,7 +17,7 @@ const BLOCK: usize = 1024;
 /// The entries that a filter wants, in order, up to where the chain ended when they were asked for.
 ///
 /// After an error nothing more comes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Selected<'s> {
     store: &'s dyn Store,
     filter: Filter,
@@ -60,8 +61,29 @@ impl Selected<'_> {
         self.next
     }
 
-    /// The next one, or nothing at the end.
-    fn find(&mut self) -> io::Result<Option<Written<'static>>> {
+    /// The numbers of the entries that are still to be looked at, be they wanted or not.
+    pub fn numbers(&self) -> Range<u64> {
+        self.next..self.end
+    }
+
+    /// Goes on with the entries of these numbers: for several that share them out among themselves.
+    pub fn go_on_with(&mut self, numbers: Range<u64>) {
+        self.block.clear();
+        (self.next, self.end, self.seen) = (numbers.start, numbers.end, 0);
+    }
+
+    /// Shows the next one as it stands in what was read, for whoever needs no copy of it. `None` at the end.
+    ///
+    /// After an error nothing more comes.
+    pub fn next_with<T>(&mut self, each: impl FnOnce(&Written<'_>) -> T) -> io::Result<Option<T>> {
+        let found = self.find(each);
+        if found.is_err() {
+            self.next = self.end;
+        }
+        found
+    }
+
+    fn find<T>(&mut self, each: impl FnOnce(&Written<'_>) -> T) -> io::Result<Option<T>> {
         while self.next < self.end {
             let Some(frame) = self.block.get(self.seen) else {
                 let left = usize::try_from(self.end.saturating_sub(self.next));
@@ -77,12 +99,16 @@ impl Selected<'_> {
                 }
                 continue;
             };
-            let is_wanted = self.filter.matches(&fields(&frame)?);
-            let found = if is_wanted { Some(written(&frame)?.into_owned()) } else { None };
+            let found = if self.filter.names_fields() {
+                let is_wanted = self.filter.matches(&fields(&frame)?);
+                if is_wanted { Some(written(&frame)?) } else { None }
+            } else {
+                Some(written(&frame)?)
+            };
             self.seen = self.seen.saturating_add(1);
             self.next = self.next.saturating_add(1);
-            if found.is_some() {
-                return Ok(found);
+            if let Some(found) = found {
+                return Ok(Some(each(&found)));
             }
         }
         Ok(None)
@@ -93,11 +119,7 @@ impl Iterator for Selected<'_> {
     type Item = io::Result<Written<'static>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let found = self.find();
-        if found.is_err() {
-            self.next = self.end;
-        }
-        found.transpose()
+        self.next_with(|written| written.clone().into_owned()).transpose()
     }
 }
 
@@ -106,16 +128,24 @@ pub(crate) fn fields<'f>(frame: &FrameRef<'f>) -> io::Result<Fields<'f>> {
     let sequence = frame.sequence;
     let fields = frame::fields(frame.body)
         .map_err(|error| unreadable(format!("entry {sequence}: {error}")))?;
-    if fields.sequence == sequence {
-        return Ok(fields);
-    }
-    Err(unreadable(format!("expected entry {sequence}, found entry {}", fields.sequence)))
+    is_at(sequence, &fields)?;
+    Ok(fields)
 }
 
-/// The entry in a frame.
+/// The entry in a frame, which must say that it is where it was looked for.
 pub(crate) fn written<'f>(frame: &FrameRef<'f>) -> io::Result<Written<'f>> {
-    Written::parse(frame.left, frame.body)
-        .map_err(|error| unreadable(format!("entry {}: {error}", frame.sequence)))
+    let sequence = frame.sequence;
+    let written = Written::parse(frame.left, frame.body)
+        .map_err(|error| unreadable(format!("entry {sequence}: {error}")))?;
+    is_at(sequence, &written.fields)?;
+    Ok(written)
+}
+
+fn is_at(sequence: u64, fields: &Fields<'_>) -> io::Result<()> {
+    if fields.sequence == sequence {
+        return Ok(());
+    }
+    Err(unreadable(format!("expected entry {sequence}, found entry {}", fields.sequence)))
 }
 
 struct InStore<'s> {

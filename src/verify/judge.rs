@@ -58,8 +58,8 @@ pub(super) struct Judge {
 pub(super) struct Passed<'j> {
     pub(super) block: &'j Block,
     pub(super) raw: &'j RawFrame,
-    /// Of an entry that was parsed.
-    pub(super) digest: Option<Digest>,
+    /// Digest and leaf of an entry that was parsed.
+    pub(super) hashes: Option<(Digest, Digest)>,
     pub(super) chain: Digest,
     /// What was found up to here.
     pub(super) report: &'j Report,
@@ -153,12 +153,12 @@ impl Judge {
             }
             self.frames = self.frames.saturating_add(1);
             if let Some(follow) = follower.as_deref_mut() {
-                let digest = match items.get(at) {
-                    Some(Item::Entry(entry)) => Some(entry.link.digest),
+                let hashes = match items.get(at) {
+                    Some(Item::Entry(entry)) => Some((entry.link.digest, entry.leaf)),
                     _ => None,
                 };
                 let (chain, report) = (self.chain.id(), &self.report);
-                let passed = Passed { block, raw, digest, chain, report };
+                let passed = Passed { block, raw, hashes, chain, report };
                 self.stopped |= follow(&passed).is_break();
             }
         }

@@ -75,6 +75,10 @@ pub struct Shown<'s> {
     pub item: projection::Item<'s>,
     /// As it stands in the file.
     pub written: &'s Written<'s>,
+    /// Its leaf in the tree.
+    pub leaf: Digest,
+    /// Its frame, if the file is a chain file: the very bytes.
+    pub frame: Option<&'s [u8]>,
 }
 
 /// Whoever watches a verification. Breaking ends it.
@@ -201,10 +205,11 @@ impl Verifier {
                 report.unique = self.unique;
                 let anchors = self.anchors.clone();
                 let digest = genesis.link.digest;
+                let hashes = Some((digest, genesis.leaf));
                 if let (Some(follow), Some(raw)) = (follower.as_deref_mut(), first.frames().first())
                 {
                     let (block, report) = (&first, &report);
-                    let passed = Passed { block, raw, digest: Some(digest), chain: digest, report };
+                    let passed = Passed { block, raw, hashes, chain: digest, report };
                     if follow(&passed).is_break() {
                         return Ok(report.clone());
                     }
@@ -363,10 +368,13 @@ impl Watcher<'_, '_> {
         let Ok(frame) = passed.block.parse(passed.raw) else { return ControlFlow::Continue(()) };
         match &frame {
             Frame::Entry(written) => {
-                let Some(digest) = passed.digest else { return ControlFlow::Continue(()) };
+                let Some((digest, leaf)) = passed.hashes else {
+                    return ControlFlow::Continue(());
+                };
+                let frame = passed.block.framed(passed.raw);
                 let (fields, part) = (&written.fields, &written.part);
                 let item = projection::Item::new(passed.chain, fields, part).with_digest(digest);
-                (self.watch)(&Seen::Entry(Shown { item, written }))
+                (self.watch)(&Seen::Entry(Shown { item, written, leaf, frame }))
             }
             Frame::Gap(gap) => (self.watch)(&Seen::Gap(gap)),
             // While there is no fault the tree is known, and with it each of these was compared.

@@ -11,7 +11,7 @@ use sigchain::disk::{File, Folder};
 
 use crate::power::drive::{Explore, Explored, Failure, explore};
 use crate::power::sim::{Sim, Step};
-use crate::support::{Random, rounds};
+use crate::support::{Random, rounds, step};
 
 /// What is wrong with a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,7 +252,7 @@ fn a_right_log_survives_power_cuts_kills_and_errors_together() {
 #[test]
 fn a_right_log_survives_a_full_disk() {
     let mut met = 0;
-    for capacity in (0..3000).step_by(rounds(5, 1)) {
+    for capacity in (0..3000).step_by(step(5)) {
         let seed = u64::try_from(capacity).unwrap();
         let explored = Explore::new(seed, 8).kills().prepare(move |sim| sim.hold(capacity)).run(
             |sim, random, known| work(sim, random, known, Flaw::None),

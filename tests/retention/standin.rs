@@ -110,7 +110,7 @@ fn a_stand_in_counts_be_the_segment_there_or_not() {
     put(&path, 1, GapReason::Archived, |_| true);
     write(&segment(&path, 1), &bytes);
     let (expected, gaps) = (verified(&path).head, verified(&path).gaps);
-    assert_eq!(gaps.archived > 0, true, "{gaps:?}");
+    assert!(gaps.archived > 0, "{gaps:?}");
     fs::remove_file(standin(&path, 1)).unwrap();
     write(&path.join("standin.next"), b"anything");
     assert_eq!(verified(&path).head, expected);
@@ -121,7 +121,7 @@ fn a_stand_in_counts_be_the_segment_there_or_not() {
 #[test]
 fn behind_one_that_is_the_last_a_segment_begins() {
     let path = ledger("last", 30);
-    let last = (0..).take_while(|n| segment(&path, *n).exists()).last().unwrap();
+    let last = (0..100).take_while(|n| segment(&path, *n).exists()).last().unwrap();
     let head = open(&path).head();
     put(&path, last, GapReason::Archived, |_| false);
     assert_eq!(view(&path).entries(), head.sequence + 1);

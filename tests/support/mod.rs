@@ -1,5 +1,7 @@
 //! What all tests build on: fixed keys, a chain that writes what it is told to (right or wrong), and files of its frames.
 
+pub mod campaign;
+
 use std::io::Cursor;
 
 use sigchain::chain::{Candidate, Chain, Link};
@@ -18,6 +20,8 @@ use sigchain::reserved::{KeyRecord, Predecessor, Reserved};
 use sigchain::stamp::Stamp;
 use sigchain::tree::{self, Nodes};
 use sigchain::verify::{Anchors, Report, Verifier};
+
+pub use crate::support::campaign::{part, rounds, step, tally};
 
 /// A key from a fixed seed.
 pub fn key(seed: u8) -> SigningKey {
@@ -473,9 +477,4 @@ impl Random {
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
         std::array::from_fn(|_| self.next().to_be_bytes()[7])
     }
-}
-
-/// How many rounds a campaign runs: a sample by default, all of them under `./torture`.
-pub fn rounds(sample: usize, all: usize) -> usize {
-    if std::env::var_os("SIGCHAIN_TORTURE").is_some() { all } else { sample }
 }

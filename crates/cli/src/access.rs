@@ -136,6 +136,11 @@ pub(crate) fn selection(selection: &Selection) -> Value {
     Value::Object(described.map(|(flag, words)| (flag.to_owned(), words.into())).collect())
 }
 
+/// Who somebody is who did not say so.
+pub(crate) fn actor(by: Option<&String>) -> String {
+    by.cloned().unwrap_or_else(|| format!("human:{}", user()))
+}
+
 /// Records in the ledger what is about to be taken out of it, if that was asked for; the number of the entry. `about` is what the payload
 /// says of it. Anything but a receipt is trouble: then nothing may be taken out.
 pub(crate) fn record(
@@ -151,7 +156,7 @@ pub(crate) fn record(
     let who = object([("host", host.into()), ("user", user.as_str().into())]);
     payload.insert("by".to_owned(), who);
     payload.insert("purpose".to_owned(), purpose.as_str().into());
-    let actor = options.by.clone().unwrap_or_else(|| format!("human:{user}"));
+    let actor = actor(options.by.as_ref());
     let event = event(act, &actor, &Value::Object(payload)).map_err(|error| {
         Trouble::usage(format!("\"{}\" is no {}", error.found, error.field), error.expected)
     })?;

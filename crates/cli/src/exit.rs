@@ -68,8 +68,8 @@ pub(crate) const TABLE: &[Exit] = &[
     Exit {
         code: REFUSED,
         meaning: "refused, nothing of it is recorded: do not act",
-        causes: "The ledger does not take it: a field, a key, an approval that is missing, a disk without room, an anchor that \
-                 knows more than the ledger, a ledger that stopped.",
+        causes: "The ledger does not take it: a field, a key, an approval that is missing, a disk without room, an anchor \
+                 that fails.",
         next: "Do what the code's explanation says; until then the action that this belongs to must not go ahead.",
     },
     Exit {
@@ -88,7 +88,7 @@ pub(crate) const TABLE: &[Exit] = &[
         code: QUARANTINED,
         meaning: "the ledger is quarantined: it is read and exported, and takes no events",
         causes: "A fault was met when it was opened or while it ran, and nobody has resolved it yet.",
-        next: "sigchain status LEDGER and sigchain verify LEDGER say what was found; find out what happened before anything else.",
+        next: "sigchain quarantine show LEDGER says what was found, sigchain help quarantine what to do: find out what happened first.",
     },
 ];
 

@@ -52,6 +52,8 @@ pub(crate) struct Held {
     pub(crate) checkpoints: Vec<Checkpoint>,
     /// Of what was in files, in the order of the command line.
     pub(crate) origins: Vec<Origin>,
+    /// The size of what this machine has anchored, if that was not given.
+    own: Option<u64>,
 }
 
 impl Held {
@@ -65,7 +67,7 @@ impl Held {
         for path in &options.checkpoints {
             checkpoints.push(note_from(path, &mut origins)?);
         }
-        Ok(Self { chain_id: options.chain_id, keys, checkpoints, origins })
+        Ok(Self { chain_id: options.chain_id, keys, checkpoints, origins, own: None })
     }
 
     /// With what this machine has anchored of the ledger that begins with `head`, unasked: it is what shows that the end of a ledger was
@@ -81,6 +83,7 @@ impl Held {
                     let (what, name) = ("checkpoint", "anchored on this machine".to_owned());
                     let origin = Origin::new(what, name, checkpoint.encode().as_bytes());
                     self.origins.push(origin);
+                    self.own = Some(checkpoint.size());
                     self.checkpoints.push(checkpoint);
                 }
             }
@@ -92,6 +95,11 @@ impl Held {
             }
         }
         (self, None)
+    }
+
+    /// Whether the largest checkpoint is what this machine has anchored.
+    pub(crate) fn is_largest_own(&self) -> bool {
+        self.own.is_some() && self.own == self.checkpoints.iter().map(Checkpoint::size).max()
     }
 
     /// As the verifier of chains takes them: there a key is named by its id, whatever form it came in.

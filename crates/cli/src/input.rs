@@ -88,10 +88,17 @@ impl Input {
             length = Some(stream.length());
             Box::new(stream)
         } else {
-            let file = File::open(path).map_err(failed)?;
+            let mut file = File::open(path).map_err(failed)?;
+            let archive = Unpacked::of(&mut file).map_err(failed)?;
             // Of a pipe nobody knows how much will come.
             length = file.metadata().ok().filter(Metadata::is_file).map(|about| about.len());
-            Box::new(file)
+            match archive {
+                Some(unpacked) => {
+                    length = None;
+                    Box::new(unpacked)
+                }
+                None => Box::new(file),
+            }
         };
         let mut head = Vec::new();
         (&mut source).take(HEAD).read_to_end(&mut head).map_err(failed)?;
@@ -190,8 +197,64 @@ pub(crate) fn open_again(path: &Path) -> Result<Box<dyn Again>, Trouble> {
     if is_ledger(path)? {
         return Ok(Box::new(stream(path)?));
     }
-    let file = File::open(path).map_err(|error| cannot_read(&name(path), &error))?;
-    Ok(Box::new(file))
+    let failed = |error| cannot_read(&name(path), &error);
+    let mut file = File::open(path).map_err(failed)?;
+    Ok(match Unpacked::of(&mut file).map_err(failed)? {
+        Some(unpacked) => Box::new(unpacked),
+        None => Box::new(file),
+    })
+}
+
+/// What the bytes of a compressed file begin with.
+const PACKED: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// A compressed file (.zst), read as what it was.
+struct Unpacked {
+    file: File,
+    bytes: zstd::Decoder<'static, io::BufReader<File>>,
+    at: u64,
+}
+
+impl Unpacked {
+    /// The file, if it is one that can be read again and is compressed. Otherwise it stands where it stood.
+    fn of(file: &mut File) -> io::Result<Option<Self>> {
+        if !file.metadata()?.is_file() {
+            return Ok(None);
+        }
+        let mut start = Vec::new();
+        (&mut *file).take(4).read_to_end(&mut start)?;
+        file.rewind()?;
+        if start != PACKED {
+            return Ok(None);
+        }
+        let file = file.try_clone()?;
+        let bytes = zstd::Decoder::new(file.try_clone()?)?;
+        Ok(Some(Self { file, bytes, at: 0 }))
+    }
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.bytes.read(buffer)?;
+        self.at = self.at.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        Ok(count)
+    }
+}
+
+impl Seek for Unpacked {
+    /// Only to the beginning, and to where it stands.
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        match to {
+            io::SeekFrom::Start(0) => {
+                self.file.rewind()?;
+                self.bytes = zstd::Decoder::new(self.file.try_clone()?)?;
+                self.at = 0;
+            }
+            io::SeekFrom::Current(0) => {}
+            _ => return Err(io::Error::new(io::ErrorKind::Unsupported, "only to the beginning")),
+        }
+        Ok(self.at)
+    }
 }
 
 /// Refuses what cannot be read again from its beginning, such as a pipe, where that is needed.

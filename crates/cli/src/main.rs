@@ -21,8 +21,10 @@ mod newfile;
 mod out;
 mod passphrase;
 mod paths;
+mod quarantine;
 mod record;
 mod report;
+mod retain;
 mod signing;
 mod trouble;
 mod verify;
@@ -37,6 +39,8 @@ use crate::trouble::Trouble;
 
 fn main() -> ExitCode {
     allow_files();
+    // Behind -- there are no flags.
+    out::decide(env::args_os().take_while(|word| word != "--"));
     match run() {
         Ok(code) => ExitCode::from(code),
         Err(trouble) => {
@@ -63,6 +67,7 @@ fn run() -> Result<u8, Trouble> {
     };
     match command {
         Command::Append(options) => ledger::append(*options),
+        Command::Archive(options) => retain::archive(&options),
         Command::Bench(wanted) => bench::run(&wanted),
         Command::Checkpoint(options) => extract::checkpoint(&options),
         Command::Completions(options) => completions::scripts(&options),
@@ -72,13 +77,17 @@ fn run() -> Result<u8, Trouble> {
         Command::Explain(options) => explain::run(&options),
         Command::Export(options) => extract::export(&options),
         Command::Forget(options) => ledger::forget(&options.ledger),
+        Command::Hold(options) => retain::hold(&options),
         Command::Init(options) => ledger::init(&options),
         Command::Key(options) => key::run(&options),
         Command::Log(options) => history::log(&options),
         Command::Man(options) => completions::pages(&options),
+        Command::Quarantine(options) => quarantine::run(&options),
         Command::Prove(options) => extract::prove(&options),
         Command::Replay(options) => history::replay(&options),
+        Command::Restore(options) => retain::restore(&options),
         Command::Sample(options) => extract::sample(&options),
+        Command::Scrub(options) => quarantine::scrub(&options),
         Command::Show(options) => history::show(&options),
         Command::Status(options) => ledger::status(&options),
         Command::Verify(options) => verify::run(&options),

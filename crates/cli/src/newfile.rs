@@ -53,6 +53,12 @@ impl NewFile {
         Self { sink: BufWriter::with_capacity(BUFFER, file), path: path.to_owned(), temporary }
     }
 
+    /// Has what was written so far on disk: whoever writes much and does so now and then does not wait for all of it at the end.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.sink.flush()?;
+        self.sink.get_ref().sync_data()
+    }
+
     /// Has all of it on disk, still without its name.
     pub(crate) fn settle(&mut self) -> io::Result<()> {
         self.sink.flush()?;

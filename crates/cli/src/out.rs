@@ -1,8 +1,10 @@
 //! Standard output, and how numbers and foreign text look on it.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::sync::OnceLock;
 
 use sigchain::text;
 
@@ -37,10 +39,41 @@ pub(crate) fn page(text: &str) -> Result<(), Trouble> {
     of_output(written)
 }
 
+/// Whether a program reads what is said.
+static IS_JSON: OnceLock<bool> = OnceLock::new();
+
+/// Decides it, once: by the words of the call as they stand, since what is wrong with them is said in JSON too.
+pub(crate) fn decide(mut words: impl Iterator<Item = OsString>) {
+    let _ = IS_JSON.set(words.any(|word| word == "--json"));
+}
+
+/// Whether what is said on standard error is to be JSON, one object on each line.
+pub(crate) fn is_json() -> bool {
+    IS_JSON.get().copied().unwrap_or(false)
+}
+
 /// Says something beside the answer, on standard error.
 pub(crate) fn note(text: &str) {
-    // Where nobody reads it there is nobody to tell.
-    let _ = writeln!(io::stderr().lock(), "{}", safe(text));
+    aside(&safe(text));
+}
+
+/// The same for what is harmless, and may have several lines.
+pub(crate) fn aside(text: &str) {
+    let line = if is_json() {
+        let mut line = "{\"note\":".to_owned();
+        text::json_string(&mut line, text);
+        line + "}"
+    } else {
+        text.to_owned()
+    };
+    complain(&line);
+}
+
+/// Writes a line to standard error.
+pub(crate) fn complain(line: &str) {
+    let line = if is_json() { ascii(line) } else { line.to_owned() };
+    // Where nobody reads it there is nobody to tell; the exit code still says it.
+    let _ = io::stderr().lock().write_all((line + "\n").as_bytes());
 }
 
 /// `1204` as `1,204`.

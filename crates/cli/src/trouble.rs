@@ -1,10 +1,8 @@
 //! What kept the program from doing its work: what happened, what was expected, what to do next.
 
-use std::io::{self, Write as _};
-
 use sigchain::text;
 
-use crate::exit;
+use crate::{exit, json, out};
 
 #[derive(Debug)]
 pub(crate) struct Trouble {
@@ -68,15 +66,30 @@ impl Trouble {
 
     /// Writes it to standard error. Names of files and words of arguments are in it, so all of it is made printable.
     pub(crate) fn print(&self) {
+        if out::is_json() {
+            return out::complain(&self.json());
+        }
         let safe = text::printable;
         let what = safe(&self.what);
         // Where the text names its code already, once is enough.
         let is_said = self.what.contains(self.code) || stated(&self.what).is_some();
         let code = if is_said { String::new() } else { format!("{}: ", self.code) };
         let (expected, next) = (safe(&self.expected), safe(&self.next));
-        let text = format!("sigchain: {code}{what}\n  expected: {expected}\n  next: {next}\n");
-        // If even standard error is gone there is nobody left to tell; the exit code still says it.
-        let _ = io::stderr().lock().write_all(text.as_bytes());
+        out::complain(&format!("sigchain: {code}{what}\n  expected: {expected}\n  next: {next}"));
+    }
+
+    /// The same for a program: spec/sigchain-error.schema.json.
+    fn json(&self) -> String {
+        // Where the text names a closer code than the usual one, that is the code.
+        let code = stated(&self.what).filter(|_| self.code == usual(self.exit));
+        let error = json::object([
+            ("code", code.unwrap_or(self.code).into()),
+            ("exit", self.exit.into()),
+            ("expected", self.expected.as_str().into()),
+            ("next", self.next.as_str().into()),
+            ("what", self.what.as_str().into()),
+        ]);
+        error.to_string()
     }
 }
 

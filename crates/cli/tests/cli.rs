@@ -92,7 +92,7 @@ fn wrong_calls_are_2() {
         &["verify", "a", "--bogus"],
         &["verify", "a", "--chain-id", "xyz"],
         &["verify", "a", "--threads", "0"],
-        &["verify", "a", "--resume"],
+        &["verify", "run.sigchain", "--resume"],
         &["verify", "a", "--fork-proof", "x"],
         &["verify", "-", "--against", "x"],
         &["verify", "x", "--against", "-"],
@@ -183,7 +183,9 @@ fn resuming_says_what_it_took_on_word() {
     expect(&args, 0, &["9 signatures not looked at"]);
     assert_eq!(json(&args, 0)["taken_on_word"], 9);
     let attacked = ["verify", "attack-2.sigchain", "--checkpoint", "held.checkpoint", "--resume"];
-    expect(&attacked, 1, &["SIGNATURE"]);
+    expect(&attacked, 1, &["SIGNATURE", "all of it is looked at"]);
+    assert_eq!(json(&attacked, 1)["taken_on_word"], 0);
+    assert_eq!(json(&args, 0)["word"], "given");
 }
 
 /// [S-unique-1] [S-unique-3] Whether event ids were compared is said in either case, in words and in JSON.

@@ -197,9 +197,9 @@ fn log_of_nothing_is_no_success() {
         (&["--until", "-14"], "before entry 0"),
         (&["--since", "5", "--until", "3"], "no entry of this file lies from 5 to 3"),
     ] {
-        for form in [&[][..], &["--json"]] {
+        for (form, next) in [(&[][..], "  next: "), (&["--json"], "\"next\":")] {
             let args = [&["log", "run.jsonl"], range, form].concat();
-            expect(&args, 1, &[part, "  next: "]);
+            expect(&args, 1, &[part, next]);
             assert_eq!(out(&run(&args)), "");
         }
     }

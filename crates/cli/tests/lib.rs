@@ -7,7 +7,9 @@
 )]
 
 mod cli;
+mod deploying;
 mod disk;
+mod errors;
 mod extract;
 mod foreign;
 mod history;
@@ -15,7 +17,11 @@ mod ledger;
 mod look;
 mod memory;
 mod operator;
+mod quarantine;
+mod readme;
 mod report;
+mod retain;
 mod schema;
 mod support;
+mod upgrades;
 mod writers;

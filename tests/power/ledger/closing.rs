@@ -53,7 +53,7 @@ fn without_the_sync_of_the_record_nobody_knows_that_it_was_closed() {
 }
 
 /// What a cut has left of a record, and another brings back: it lacked a byte that was zero, and what is written over it later is lost but
-/// for its length. By then a segment counts from where that record did not say.
+/// for its length. By then a segment counts from where that record did not say. [F-record-3]
 #[test]
 fn a_record_that_could_not_be_read_never_comes_back() {
     for seed in 0..40 {

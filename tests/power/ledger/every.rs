@@ -3,7 +3,7 @@
 use crate::power::ledger::known::Known;
 use crate::power::ledger::{Act, check, script, told};
 use crate::power::sim::{Fault, Sim};
-use crate::support::{Random, rounds};
+use crate::support::{Random, part, tally};
 
 use Act::{Append, Batch, Close, Leave};
 
@@ -72,7 +72,7 @@ fn short_workloads_survive_a_crash_at_every_operation() {
     let mut random = Random::new(1);
     let mut states = 0;
     // In the sample the second crash is not looked for.
-    let cuts = rounds(1, 4);
+    let cuts = part(1, 4);
     for acts in SHORT {
         let sim = Sim::new(random.next());
         told(std::slice::from_ref(&sim), || script(&sim, &mut Known::default(), acts).unwrap());
@@ -85,12 +85,13 @@ fn short_workloads_survive_a_crash_at_every_operation() {
                 // The last operations may be somebody's who is told nothing of them.
                 let _ = told(&all, || script(&sim, &mut known, acts));
                 assert!(sim.has_crashed(), "{acts:?}: operation {op} was not reached");
-                for _ in 0..rounds(3, 1) {
+                for _ in 0..part(3, 1) {
                     states += descend(&all, &known, cuts, &mut random);
                 }
             }
         }
     }
+    tally(states);
     eprintln!("{states} states");
     assert!(states > 2000, "{states}");
 }

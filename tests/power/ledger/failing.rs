@@ -7,7 +7,7 @@ use crate::power::ledger::known::Known;
 use crate::power::ledger::through::Through;
 use crate::power::ledger::{Act, Hand, SEGMENT, check, script, told};
 use crate::power::sim::{Fault, Sim};
-use crate::support::{Random, rounds};
+use crate::support::{Random, part, step, tally};
 
 use Act::{Append, Batch, Close, Leave};
 
@@ -97,7 +97,7 @@ fn any_call_may_fail_in_any_way() {
             for (errno, for_ever) in ERRORS.into_iter().flat_map(|e| [(e, false), (e, true)]) {
                 for fault in faults(errno) {
                     // The ledger does not ask which error it was: a sample has each of them once in four.
-                    if rounds(random.below(4), 0) > 0 {
+                    if part(random.below(4), 0) > 0 {
                         continue;
                     }
                     let sim = Sim::new(random.next());
@@ -110,6 +110,7 @@ fn any_call_may_fail_in_any_way() {
             }
         }
     }
+    tally(states);
     assert!(states > 500, "{states}");
 }
 
@@ -118,7 +119,7 @@ fn any_call_may_fail_in_any_way() {
 fn the_disk_may_be_full_at_any_size() {
     let mut random = Random::new(2);
     let mut full = 0;
-    for capacity in (0..6500).step_by(rounds(29, 1)) {
+    for capacity in (0..6500).step_by(step(29)) {
         let acts = ACTS[capacity % ACTS.len()];
         let sim = Sim::new(random.next());
         sim.hold(capacity);
@@ -137,7 +138,7 @@ fn the_disk_may_be_full_at_any_size() {
 fn after_a_full_disk_the_same_process_goes_on() {
     let mut random = Random::new(3);
     let mut count = 0;
-    for capacity in (870..6500).step_by(rounds(37, 1)) {
+    for capacity in (870..6500).step_by(step(37)) {
         let sim = Sim::new(random.next());
         sim.hold(capacity);
         let mut known = Known::default();

@@ -14,7 +14,7 @@ use crate::power::ledger::known::Known;
 use crate::power::ledger::through::Through;
 use crate::power::ledger::{Hand, check, told};
 use crate::power::sim::{Fault, Sim};
-use crate::support::{Random, rounds};
+use crate::support::{Random, rounds, step};
 
 /// Bytes of the reserve: a few entries.
 const RESERVE: u64 = 4000;
@@ -136,7 +136,7 @@ fn starve(
 #[test]
 fn a_full_disk_is_on_record() {
     let mut random = Random::new(4);
-    for left in (0..1200).step_by(rounds(61, 1)) {
+    for left in (0..1200).step_by(step(61)) {
         for (len, count) in [(1300, 1), (700, 4)] {
             let sim = Sim::new(random.next());
             let mut known = known();

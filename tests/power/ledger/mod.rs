@@ -6,6 +6,7 @@ mod closing;
 mod every;
 mod failing;
 mod full;
+mod halted;
 mod known;
 mod sample;
 mod shown;

@@ -130,8 +130,9 @@ impl Folder for Through {
         self.inner.names()
     }
 
-    fn folder(&self, _: &str, _: bool) -> io::Result<Arc<dyn Folder>> {
-        Err(Errno::NOTDIR.into())
+    fn folder(&self, _: &str, create: bool) -> io::Result<Arc<dyn Folder>> {
+        // No indexes, and no quarantine.
+        Err(if create { Errno::NOTDIR } else { Errno::NOENT }.into())
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -44,13 +44,15 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     // What an entry is proved by is one; a verdict can rest on many.
     ("checkpoint", "prove"),
     ("checkpoint", "sample"),
+    // Archives are many; what is brought back after damage comes from one place.
+    ("from", "restore"),
     // Many files go into a directory.
     ("output", "man"),
     ("output", "sample"),
 ];
 
 /// Words that begin alike and are not one word cut short.
-const APART: &[(&str, &str)] = &[("all", "allow-"), ("sign", "signer")];
+const APART: &[(&str, &str)] = &[("all", "allow-"), ("old", "older-"), ("sign", "signer")];
 
 #[test]
 fn one_flag_is_the_same_in_all_commands() {
@@ -101,24 +103,35 @@ fn every_command_and_every_flag_has_help() {
             assert!(!text.is_empty() && text.is_ascii(), "{name}: {} has no help", arg.get_id());
         }
         let codes = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        let says = codes.contains("xit code") || matches!(name.as_str(), "key" | "help");
+        let says =
+            codes.contains("xit code") || matches!(name.as_str(), "key" | "help" | "quarantine");
         assert!(says, "{name} says nothing of its exit codes");
     }
 }
 
 /// What answers nothing that a program would read, or answers in a form of its own.
 const WITHOUT_JSON: &[&str] = &[
-    "init",        // the one line is the answer, as arguments for verify
-    "checkpoint",  // a signed note
-    "export",      // the file is the answer
-    "prove",       // a proof
-    "forget",      // nothing to say
-    "demo",        // for people
-    "key",         // its commands answer
-    "key new",     // the path of the public half
-    "key approve", // the approval, which is JSON
-    "completions", // a script
-    "man",         // roff
+    "init",       // the one line is the answer, as arguments for verify
+    "checkpoint", // a signed note
+    "export",     // the file is the answer
+    "prove",      // a proof
+    "forget",     // nothing to say
+    "demo",       // for people
+    "archive",    // a line for each archive; the folder is the answer
+    "restore",    // the same
+    "hold",       // a line for each
+    "quarantine", // its commands answer
+    "quarantine note",
+    "quarantine halt",
+    "quarantine reconcile",
+    "quarantine dismiss",
+    "quarantine drill", // for people
+    "scrub",            // one line; the exit code is the answer
+    "key",              // its commands answer
+    "key new",          // the path of the public half
+    "key approve",      // the approval, which is JSON
+    "completions",      // a script
+    "man",              // roff
     "help",
 ];
 

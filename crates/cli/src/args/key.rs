@@ -129,22 +129,11 @@ pub(crate) struct ChangeOptions {
     pub(crate) approval: Option<PathBuf>,
 }
 
-/// A key is added: of another writer, of a second signer of checkpoints, of another operator
-///
-/// For entries no approval is needed. A checkpoint key is approved by the chain's checkpoint key, if that is at hand, else by an
-/// operator; another operator by an operator.
+/// What every change of keys takes.
 #[derive(Args, Debug)]
-#[command(after_help = CHANGE)]
-pub(crate) struct KeyEnrollOptions {
+pub(crate) struct OfChange {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// What it may do
-    #[arg(long, value_name = "ROLE", default_value = "entry", conflicts_with = "approval")]
-    pub(crate) role: RoleName,
-    /// The new key: the id of one in $SIGCHAIN_HOME/keys, or agent:FINGERPRINT; of an operator the file of its public half. Without
-    /// it one is made
-    #[arg(long, value_name = "NEW", conflicts_with = "approval")]
-    pub(crate) new: Option<OsString>,
     /// The receipt, or why there is none, as one JSON object (spec/sigchain-outcome.schema.json)
     #[arg(long)]
     pub(crate) json: bool,
@@ -156,6 +145,24 @@ pub(crate) struct KeyEnrollOptions {
     pub(crate) files: OfFiles,
 }
 
+/// A key is added: of another writer, of a second signer of checkpoints, of another operator
+///
+/// For entries no approval is needed. A checkpoint key is approved by the chain's checkpoint key, if that is at hand, else by an
+/// operator; another operator by an operator.
+#[derive(Args, Debug)]
+#[command(after_help = CHANGE)]
+pub(crate) struct KeyEnrollOptions {
+    /// What it may do
+    #[arg(long, value_name = "ROLE", default_value = "entry", conflicts_with = "approval")]
+    pub(crate) role: RoleName,
+    /// The new key: the id of one in $SIGCHAIN_HOME/keys, or agent:FINGERPRINT; of an operator the file of its public half. Without
+    /// it one is made
+    #[arg(long, value_name = "NEW", conflicts_with = "approval")]
+    pub(crate) new: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) of: OfChange,
+}
+
 /// A key takes the place of another, whose last signature says so
 ///
 /// A routine rotation needs nobody's approval: the old key signs, and the new one is used from then on. If the old key is lost, the
@@ -163,8 +170,6 @@ pub(crate) struct KeyEnrollOptions {
 #[derive(Args, Debug)]
 #[command(after_help = CHANGE)]
 pub(crate) struct KeyRotateOptions {
-    #[command(flatten)]
-    pub(crate) place: Place,
     /// Which of the two this machine signs with
     #[arg(long, value_name = "ROLE", default_value = "entry", conflicts_with = "approval")]
     pub(crate) role: RoleName,
@@ -177,15 +182,8 @@ pub(crate) struct KeyRotateOptions {
     /// The old key is gone: the new one signs its own enrolment
     #[arg(long)]
     pub(crate) lost: bool,
-    /// The receipt, or why there is none, as one JSON object (spec/sigchain-outcome.schema.json)
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) change: ChangeOptions,
-    #[command(flatten)]
-    pub(crate) signing: SignerOptions,
-    #[command(flatten)]
-    pub(crate) files: OfFiles,
+    pub(crate) of: OfChange,
 }
 
 /// A key ends, by an operator's word
@@ -195,8 +193,6 @@ pub(crate) struct KeyRotateOptions {
 #[derive(Args, Debug)]
 #[command(after_help = CHANGE)]
 pub(crate) struct KeyRevokeOptions {
-    #[command(flatten)]
-    pub(crate) place: Place,
     /// entry and checkpoint keys end; an operator is struck from the list
     #[arg(long, value_name = "ROLE", default_value = "entry", conflicts_with = "approval")]
     pub(crate) role: RoleName,
@@ -214,15 +210,8 @@ pub(crate) struct KeyRevokeOptions {
     /// If it is compromised: the last checkpoint that you trust, signed by another key
     #[arg(long, value_name = "NOTE", conflicts_with = "approval", value_hint = ValueHint::FilePath)]
     pub(crate) trusted: Option<PathBuf>,
-    /// The receipt, or why there is none, as one JSON object (spec/sigchain-outcome.schema.json)
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) change: ChangeOptions,
-    #[command(flatten)]
-    pub(crate) signing: SignerOptions,
-    #[command(flatten)]
-    pub(crate) files: OfFiles,
+    pub(crate) of: OfChange,
 }
 
 const CHANGE: &str = "\
@@ -280,7 +269,7 @@ impl KeyRotateOptions {
             let expected = "sigchain key enroll --role operator, then key revoke --role operator";
             return Err(Trouble::usage("key rotate --role operator", expected));
         }
-        if self.lost && self.change.output.is_none() && self.change.approval.is_none() {
+        if self.lost && self.of.change.output.is_none() && self.of.change.approval.is_none() {
             let what = "--lost without -o PROPOSAL or --approval FILE";
             return Err(Trouble::usage(what, "one of the two: an operator has to approve it"));
         }
@@ -290,7 +279,7 @@ impl KeyRotateOptions {
 
 impl KeyRevokeOptions {
     fn check(&self) -> Result<(), Trouble> {
-        if self.change.output.is_none() && self.change.approval.is_none() {
+        if self.of.change.output.is_none() && self.of.change.approval.is_none() {
             let what = "key revoke without -o PROPOSAL or --approval FILE";
             return Err(Trouble::usage(what, "one of the two: an operator has to approve it"));
         }

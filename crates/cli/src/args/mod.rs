@@ -13,6 +13,8 @@ mod key;
 mod ledger;
 mod operate;
 mod parse;
+mod quarantine;
+mod retain;
 mod select;
 mod signer;
 mod verify;
@@ -41,7 +43,7 @@ pub(crate) use crate::args::extract::{
 pub(crate) use crate::args::history::{LogOptions, ReplayOptions, ShowOptions};
 pub(crate) use crate::args::key::{
     ChangeOptions, KeyApproveOptions, KeyCommand, KeyEnrollOptions, KeyNewOptions, KeyOptions,
-    KeyRevokeOptions, KeyRotateOptions, KeyShowOptions, RoleName,
+    KeyRevokeOptions, KeyRotateOptions, KeyShowOptions, OfChange, RoleName,
 };
 pub(crate) use crate::args::ledger::{
     AppendOptions, ForgetOptions, InitOptions, OfFiles, StatusOptions,
@@ -49,6 +51,11 @@ pub(crate) use crate::args::ledger::{
 pub(crate) use crate::args::operate::{
     CompletionsOptions, DoctorOptions, ExplainOptions, ManOptions,
 };
+pub(crate) use crate::args::quarantine::{
+    DismissOptions, QuarantineAct, QuarantineHaltOptions, QuarantineNoteOptions, QuarantineOptions,
+    ReconcileOptions, ScrubOptions, WordsOptions,
+};
+pub(crate) use crate::args::retain::{ArchiveOptions, HoldOptions, RestoreOptions};
 pub(crate) use crate::args::select::Selection;
 pub(crate) use crate::args::signer::{SignerName, SignerOptions};
 pub(crate) use crate::args::verify::{HeldOptions, VerifyOptions};
@@ -101,6 +108,9 @@ pub(crate) enum Command {
     Init(InitOptions),
     Append(Box<AppendOptions>),
     Status(StatusOptions),
+    Archive(ArchiveOptions),
+    Hold(Box<HoldOptions>),
+    Restore(RestoreOptions),
     Checkpoint(CheckpointOptions),
     Export(Box<ExportOptions>),
     Prove(ProveOptions),
@@ -112,6 +122,8 @@ pub(crate) enum Command {
     Diff(DiffOptions),
     Show(ShowOptions),
     Key(Box<KeyOptions>),
+    Quarantine(QuarantineOptions),
+    Scrub(ScrubOptions),
     Doctor(DoctorOptions),
     Explain(ExplainOptions),
     Bench(Wanted),

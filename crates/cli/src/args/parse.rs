@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use sigchain::digest::Digest;
-use sigchain::id::TraceId;
+use sigchain::id::{EventId, TraceId};
 use sigchain::limit;
 use sigchain::point::Point;
 use sigchain::select::Filter;
@@ -64,6 +64,11 @@ pub(super) fn threads(text: &str) -> Result<usize, Unfit> {
 pub(super) fn trace(text: &str) -> Result<TraceId, Unfit> {
     let unfit = || Unfit::new(text, "trace", "32 lower-case hexadecimal digits");
     TraceId::parse(text).ok_or_else(unfit)
+}
+
+pub(super) fn event_id(text: &str) -> Result<EventId, Unfit> {
+    let unfit = || Unfit::new(text, "id", "a UUID version 7, as quarantine list prints it");
+    EventId::parse(text).ok_or_else(unfit)
 }
 
 pub(super) fn time(text: &str) -> Result<ValidTime, Unfit> {

@@ -46,7 +46,8 @@ pub(crate) struct VerifyOptions {
     /// Write the proof of a fork to OUT, which must not exist
     #[arg(long, value_name = "OUT", value_hint = clap::ValueHint::FilePath)]
     pub(crate) fork_proof: Option<PathBuf>,
-    /// Take the signatures below your largest checkpoint on its word; the output says how many
+    /// Take the signatures below the largest checkpoint on its word: one of yours, or of a ledger what this machine has
+    /// anchored. The output says how many; whatever does not fit is looked at again, whole
     #[arg(long)]
     pub(crate) resume: bool,
     /// Compare all event ids: no two entries may have the same. Takes about 35 bytes of memory for each entry; without it
@@ -98,10 +99,6 @@ impl VerifyOptions {
     pub(super) fn check(&self) -> Result<(), Trouble> {
         self.record.check()?;
         let from_stdin = is_stdin(&self.place.ledger);
-        if self.resume && self.held.checkpoints.is_empty() {
-            let what = "--resume without --checkpoint";
-            return Err(Trouble::usage(what, "a checkpoint on whose word signatures are taken"));
-        }
         if self.resume && from_stdin {
             let expected = "a file, which can be read again if something does not fit";
             return Err(Trouble::usage("--resume with standard input", expected));
@@ -125,10 +122,6 @@ impl VerifyOptions {
     }
 
     fn check_reports(&self) -> Result<(), Trouble> {
-        if self.resume && !(self.reports.is_empty() && self.gated.is_empty()) {
-            let what = "--resume with --report or --require-gate";
-            return Err(Trouble::usage(what, "a verification that looks at each entry"));
-        }
         for (at, path) in self.reports.iter().enumerate() {
             let shown = path.display();
             if Kind::of(path).is_none() {

@@ -19,6 +19,12 @@ const OF_LEDGER: &[Words] = &[
         "Divide it.",
     ),
     (
+        "ARCHIVE_DIFFERS",
+        "An archive is not what it should be: faulty, of another chain or range, or not what left the ledger.",
+        "A file that was damaged or changed, or that another ledger's archives were mixed with.",
+        "Take the archive from another copy. Nothing has left the ledger or come back for it.",
+    ),
+    (
         "CLOCK",
         "The clock gives no stamp that the chain can take.",
         "The wall clock shows a time before 2020 or after 2100, or jumped by more than a day while the ledger was open.",
@@ -127,6 +133,48 @@ const OF_LEDGER: &[Words] = &[
         "Open a ledger in the new process, or append in the old.",
     ),
     (
+        "LEDGER_QUARANTINED",
+        "Something is wrong with the ledger, and nobody has resolved that yet: it is read and exported, and takes no events.",
+        "What was found when it was opened or scrubbed, or that somebody halted it. It stays so whatever is done to its files.",
+        "sigchain quarantine show LEDGER says what; sigchain help quarantine what to do. To remove its folder quarantine does not help.",
+    ),
+    (
+        "LEDGER_STOPPED",
+        "The ledger could not be opened to decide its quarantine.",
+        "Its keys are not at hand, its anchors do not answer, or something else is wrong with it by now.",
+        "Mend what the message names, and decide again: it stays quarantined until then.",
+    ),
+    (
+        "NOT_QUARANTINED",
+        "There is no quarantine that could be shown or decided.",
+        "The ledger is sound as far as it knows, or the quarantine was resolved by somebody else.",
+        "Nothing. sigchain status LEDGER says how it stands.",
+    ),
+    (
+        "QUARANTINE_LOG",
+        "The log of the quarantine cannot be gone on with: it is gone or damaged.",
+        "Somebody removed or changed files in its folder quarantine, or a copy was restored without it.",
+        "Keep the note elsewhere. The decision itself (reconcile, dismiss) can still be made, and carries a text.",
+    ),
+    (
+        "QUARANTINE_SOURCE",
+        "The source that was given does not have what is damaged or gone here.",
+        "A copy that is too old, one of another chain, or one that is damaged in the same place.",
+        "Give another copy, or an export with these entries. Nothing was changed.",
+    ),
+    (
+        "QUARANTINE_STATE",
+        "What was asked for cannot be done with the quarantine as it stands.",
+        "The chain has ended and another continues it, or the decision was made already.",
+        "sigchain quarantine show LEDGER says what goes on in its place.",
+    ),
+    (
+        "QUARANTINE_UNPROVED",
+        "The ledger does not verify as it is now, or no checkpoint that was held vouches for it: it stays quarantined.",
+        "The original bytes are not all back, or the anchors of this machine are gone too.",
+        "Bring back the newest copy of its directory, or give an export (--from), and a checkpoint kept elsewhere (--checkpoint).",
+    ),
+    (
         "LEDGER_LOST",
         "A chain was here, and is not here any more.",
         "The directory was removed or emptied, or its disk is not mounted.",
@@ -139,10 +187,10 @@ const OF_LEDGER: &[Words] = &[
         "Open the ledger again, and report the message that came with the panic.",
     ),
     (
-        "LEDGER_QUARANTINED",
-        "The ledger is quarantined: it is read and exported, and takes no events.",
-        "A fault was met when it was opened or while it ran.",
-        "sigchain verify LEDGER says what was found. Find out what happened before anything else.",
+        "LEDGER_MOVED",
+        "Entries were archived or brought back since the ledger was opened.",
+        "sigchain archive or restore, in another process.",
+        "Do it again: whoever opens the ledger now reads it as it is.",
     ),
     (
         "LEDGER_TAKEN",

@@ -1,11 +1,11 @@
 //! A file of some entries of a record: those that are kept, and gaps for the others, so that the tree over all of it stays what it was.
 
 use std::io::{self, Write};
+use std::ptr;
 
 use sigchain::chain::{Candidate, Chain, Link};
 use sigchain::chainfile::{Form, Writer};
 use sigchain::checkpoint::{Checkpoint, Seal, SealState};
-use sigchain::codec::{DecodeError, Reader};
 use sigchain::digest::Digest;
 use sigchain::frame::{Attachment, Gap, Summary, Target};
 use sigchain::key::{KeyId, Purpose};
@@ -13,7 +13,6 @@ use sigchain::limit;
 use sigchain::payload::Part;
 use sigchain::reserved::Reserved;
 use sigchain::signer::{Signer as _, SignerError, Statement};
-use sigchain::tree;
 use sigchain::verify::{Report, Seen, Shown};
 
 use crate::extract::gap::Omitted;
@@ -49,6 +48,7 @@ pub(super) struct Made {
 
 pub(super) struct Cut<W: Write> {
     writer: Writer<W>,
+    is_chain_file: bool,
     chain_id: Digest,
     /// Sizes at which a gap ends, the nearest last: checkpoints that somebody holds say nothing of the inside of one.
     stops: Vec<u64>,
@@ -76,6 +76,7 @@ impl<W: Write> Cut<W> {
         stops.sort_unstable_by_key(|size| std::cmp::Reverse(*size));
         Ok(Self {
             writer: Writer::new(sink, form, chain_id)?,
+            is_chain_file: form == Form::ChainFile,
             chain_id,
             stops,
             waiting: Omitted::default(),
@@ -98,13 +99,20 @@ impl<W: Write> Cut<W> {
         }
         let Some(part) = kept else {
             self.omitted = self.omitted.saturating_add(1);
-            self.waiting.push(sequence, tree::leaf_hash(&digest, &written.signature));
+            self.waiting.push(sequence, shown.leaf);
             return Ok(());
         };
         self.end_gap()?;
         self.note_keys(shown, digest)?;
         self.kept = self.kept.saturating_add(1);
-        self.writer.copy(written, part, &digest)
+        match shown
+            .frame
+            .filter(|_| self.is_chain_file && ptr::eq(part, ptr::from_ref(&written.part)))
+        {
+            // Nothing of it is withheld: the very bytes that were verified.
+            Some(frame) => self.writer.copy_frame(sequence, shown.leaf, frame),
+            None => self.writer.copy(written, part, shown.leaf),
+        }
     }
 
     /// Whatever of the record is no entry.
@@ -162,8 +170,8 @@ impl<W: Write> Cut<W> {
         let parsed = Reserved::parse(&fields.event_type, &shown.written.part, sequence);
         let reserved = parsed.map_err(io::Error::other)?;
         let misfit = |misfit: sigchain::fault::Misfit| io::Error::other(misfit.to_string());
-        if let Reserved::Open { map, .. } = &reserved {
-            self.epoch = epoch(map).unwrap_or(self.epoch);
+        if let Some(epoch) = reserved.epoch() {
+            self.epoch = epoch;
         } else if is_genesis {
             self.chain = Some(Chain::begin(&link, &reserved).map_err(misfit)?);
         } else if let Some(chain) = &mut self.chain {
@@ -232,17 +240,4 @@ fn unsigned(error: &SignerError) -> io::Error {
 /// The origin of the chain's checkpoints.
 pub(super) fn origin(report: &Report) -> String {
     report.chain_id.map_or(String::new(), |id| format!("{}/{id}", report.name))
-}
-
-/// The count of writers that an entry states by which another one begins.
-fn epoch(map: &[u8]) -> Result<u64, DecodeError> {
-    let r = &mut Reader::new(map);
-    let mut epoch = 0;
-    for _ in 0..r.map()? {
-        match r.text()? {
-            "epoch" => epoch = r.uint()?,
-            _ => r.skip()?,
-        }
-    }
-    Ok(epoch)
 }

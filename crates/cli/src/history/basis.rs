@@ -4,12 +4,13 @@ use std::fmt::{self, Write as _};
 
 use serde_json::{Map, Value};
 use sigchain::replay::{Chapter, Replayed, Tally};
-use sigchain::verify::{Anchor, Report};
+use sigchain::verify::Report;
 
 use crate::history::describe;
 use crate::input::Places;
 use crate::json::{object, of_anchor, of_fault};
 use crate::out::{entries, grouped, plural, safe};
+use crate::verify::{self, UNPROVEN, UNTIED};
 
 /// Faults that are shown; `sigchain verify` shows all.
 const FAULTS_SHOWN: usize = 10;
@@ -20,10 +21,7 @@ pub(super) fn write(text: &mut String, replayed: &Replayed<Tally>) -> fmt::Resul
     let reports = chapters.iter().filter_map(|chapter| chapter.end.report.as_ref());
     let Some(last) = reports.clone().next_back() else { return Ok(()) };
     if last.anchors.is_empty() {
-        writeln!(
-            text,
-            "unvouched: it agrees with itself, but nothing that you gave ties it to anything: anybody can make such a file"
-        )?;
+        writeln!(text, "unvouched: {UNTIED}")?;
     }
     let is_earlier = chapters.last().is_some_and(|end| end.chain_id != Some(replayed.at.chain_id));
     if is_earlier && is_anchored(last) {
@@ -35,33 +33,32 @@ pub(super) fn write(text: &mut String, replayed: &Replayed<Tally>) -> fmt::Resul
             None => writeln!(text, "not confirmed: {}", anchored.anchor)?,
             Some(vouched) if is_earlier => {
                 let id = last.chain_id.map_or("unknown".to_owned(), |id| id.to_string());
-                writeln!(text, "chain {id} is anchored to {}", anchor(&anchored.anchor, vouched))?;
+                writeln!(
+                    text,
+                    "chain {id} is anchored to {}",
+                    verify::anchored(&anchored.anchor, vouched)
+                )?;
             }
             Some(vouched) => {
                 let beyond = beyond(size.saturating_sub(vouched));
-                writeln!(text, "anchored to {}; {beyond}", anchor(&anchored.anchor, vouched))?;
+                writeln!(
+                    text,
+                    "anchored to {}; {beyond}",
+                    verify::anchored(&anchored.anchor, vouched)
+                )?;
             }
         }
     }
     if reports.clone().any(|report| !report.gaps.are_proven()) {
-        writeln!(
-            text,
-            "no seal at or behind the last gap vouches that no entry which changes keys was left out"
-        )?;
+        writeln!(text, "{UNPROVEN}")?;
     }
     Ok(())
 }
 
-fn beyond(entries: u64) -> String {
-    match entries {
+fn beyond(count: u64) -> String {
+    match count {
         0 => "the point is not beyond it".to_owned(),
-        1 => {
-            "1 entry up to the point lies beyond it, signed by the chain's own keys only".to_owned()
-        }
-        n => format!(
-            "{} entries up to the point lie beyond it, signed by the chain's own keys only",
-            grouped(n)
-        ),
+        n => verify::beyond(n, " up to the point"),
     }
 }
 
@@ -85,15 +82,6 @@ fn through(text: &mut String, replayed: &Replayed<Tally>) -> fmt::Result {
         }
     }
     Ok(())
-}
-
-fn anchor(anchor: &Anchor, size: u64) -> String {
-    match anchor {
-        Anchor::ChainId(_) => "the chain id, which vouches for entry 0".to_owned(),
-        Anchor::Checkpoint(size, _) => format!("checkpoint of {}", entries(*size)),
-        Anchor::Key(id) => format!("key {id}, which vouches for the first {}", entries(size)),
-        other => format!("{other}, for {}", entries(size)),
-    }
 }
 
 /// The faults of a chain. Where they leave its name unknown, that of the file has to do.

@@ -1,6 +1,6 @@
 //! `sigchain log`: one line for each entry.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::ops::ControlFlow;
 
 use sigchain::fault::Fault;
@@ -51,8 +51,8 @@ pub(crate) fn run(options: &LogOptions) -> Result<u8, Trouble> {
     if let Some(fault) = log.fault.clone().or_else(late) {
         let what = describe(&fault, &opened.places);
         let next = "nothing behind it was shown, and what was shown may be less than there was; sigchain verify says more";
-        complain(&what, next);
-        return Ok(if fault.code.is_unreadable() { UNREADABLE } else { NO });
+        let exit = if fault.code.is_unreadable() { UNREADABLE } else { NO };
+        return Ok(complain(exit, &what, next));
     }
     log.conclude();
     Ok(log.exit(options))
@@ -83,12 +83,12 @@ fn points(
     match settle(&until, &mut opened.source) {
         Ok(Some(point)) => Ok(Ok((since, Some(point)))),
         Ok(None) => {
-            complain(&format!("{until} lies before entry 0"), "name a point from entry 0 on");
-            Ok(Err(NO))
+            let what = format!("{until} lies before entry 0");
+            Ok(Err(complain(NO, &what, "name a point from entry 0 on")))
         }
         Err(error) => {
-            complain(&sentence(&error), "see `sigchain help replay` for points");
-            Ok(Err(exit_of(&error)))
+            let next = "see `sigchain help replay` for points";
+            Ok(Err(complain(exit_of(&error), &sentence(&error), next)))
         }
     }
 }
@@ -163,7 +163,7 @@ impl Log<'_> {
             GapReason::Lost => "damaged for good",
             _ => "not in this file",
         };
-        writeln!(self.printer.sink(), "{:>7}  {}: {why}", gap.first, entries(gap.count))
+        self.printer.text(&format!("{:>7}  {}: {why}\n", gap.first, entries(gap.count)), 0)
     }
 
     /// What was not shown, and what was not asked.
@@ -193,8 +193,7 @@ impl Log<'_> {
             Point::Event(id) => format!("no entry of this file is of event {id}"),
             _ => format!("{point} lies beyond the head: the chain cannot say what happened later"),
         };
-        complain(&what, "name a point of this file, such as head");
-        NO
+        complain(NO, &what, "name a point of this file, such as head")
     }
 
     /// Whether anything was between the points.
@@ -213,7 +212,6 @@ impl Log<'_> {
             // A file without any entry is a fault; here the verifier has found none.
             _ => ("no entry was found".to_owned(), "see what sigchain verify says of this file"),
         };
-        complain(&what, next);
-        NO
+        complain(NO, &what, next)
     }
 }

@@ -1,6 +1,7 @@
 //! `sigchain replay`, `sigchain diff`, `sigchain log` and `sigchain show`: what a record says, verified while it is read.
 
 mod basis;
+mod blocks;
 mod causes;
 mod diff;
 mod entry;
@@ -13,7 +14,7 @@ mod unverified;
 mod way;
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{Read as _, Seek as _};
 use std::path::Path;
 
 use sigchain::fault::Fault;
@@ -96,15 +97,20 @@ pub(crate) fn sentence(error: &ReplayError) -> String {
     }
 }
 
-/// Says on standard error why there is no answer, and what to do. What comes from a file was made harmless before.
-fn complain(what: &str, next: &str) {
-    hint(&format!("sigchain: {what}\n  next: {next}"));
+/// Says on standard error why there is no answer, and what to do; gives back the exit code. What comes from a file was made harmless
+/// before.
+fn complain(exit: u8, what: &str, next: &str) -> u8 {
+    if out::is_json() {
+        Trouble::of_ledger(exit, what, "a record that has what was asked for", next).print();
+    } else {
+        hint(&format!("sigchain: {what}\n  next: {next}"));
+    }
+    exit
 }
 
-/// Says something on the side, where it does not get between lines that a program reads. If even that is gone, the exit code
-/// still says it.
+/// Says something on the side, where it does not get between lines that a program reads.
 fn hint(what: &str) {
-    let _ = io::stderr().lock().write_all(format!("{what}\n").as_bytes());
+    out::aside(what);
 }
 
 /// The exit code of what kept a replay from giving a state.

@@ -2,17 +2,18 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
-use std::io::{self, BufWriter, Write};
-use std::iter;
+use std::io::{self, Write as _};
 
-use sigchain::frame::{Frame, Written};
+use sigchain::frame::Written;
 use sigchain::jsonl;
 use sigchain::limit;
 use sigchain::payload::{Leaf, Part, Slot};
 use sigchain::select::Filter;
+use sigchain::stamp::Stamp;
+use sigchain::text;
 
 use crate::args::LogOptions;
-use crate::history::hint;
+use crate::history::{Grep, hint};
 use crate::look::{Page, Paint, painted};
 use crate::out::{self, entries, harmless};
 use crate::trouble::Trouble;
@@ -20,93 +21,192 @@ use crate::trouble::Trouble;
 /// Characters that a payload's size and type take.
 const PAYLOAD_WIDTH: usize = 26;
 /// Bytes that are written at once.
-const BUFFER: usize = 1 << 16;
+pub(super) const BUFFER: usize = 1 << 16;
+
+/// Entries as text, those that are wanted.
+pub(super) struct Lines<'o> {
+    options: &'o LogOptions,
+    /// Its own, which other threads need not share.
+    grep: Option<Grep>,
+    filter: Filter,
+    clock: Clock,
+    /// What was not written yet.
+    pub(super) text: String,
+    /// Entries of the ledger's own that were not shown.
+    pub(super) hidden: u64,
+}
+
+impl<'o> Lines<'o> {
+    pub(super) fn new(options: &'o LogOptions) -> Result<Self, Trouble> {
+        let filter = options.selection.filter()?;
+        let (grep, clock) = (options.grep.clone(), Clock::default());
+        Ok(Self { options, grep, filter, clock, text: String::new(), hidden: 0 })
+    }
+
+    /// An entry between the points.
+    pub(super) fn entry(&mut self, written: &Written<'_>) {
+        if self.filter.matches(&written.fields) {
+            self.found(written);
+        }
+    }
+
+    /// An entry that the filter wants.
+    pub(super) fn found(&mut self, written: &Written<'_>) {
+        let is_named = self.options.all || self.filter.names_types();
+        if !is_named && limit::is_reserved(&written.fields.event_type) {
+            self.hidden = self.hidden.saturating_add(1);
+            return;
+        }
+        if self.grep.as_ref().is_some_and(|grep| !grep.finds(written)) {
+            return;
+        }
+        if self.options.json {
+            jsonl::push_entry(&mut self.text, written);
+        } else {
+            // Writing to a String cannot fail.
+            let _ = line(&mut self.text, &mut self.clock, written);
+        }
+    }
+}
 
 /// Writes those entries to standard output that are wanted.
 pub(super) struct Printer<'o> {
-    options: &'o LogOptions,
-    filter: Filter,
-    sink: BufWriter<Page>,
-    /// The line that is being written; kept for its memory.
-    line: String,
-    /// Entries of the ledger's own that were not shown.
-    hidden: u64,
+    lines: Lines<'o>,
+    page: Page,
 }
 
 impl<'o> Printer<'o> {
     pub(super) fn new(options: &'o LogOptions) -> Result<Self, Trouble> {
-        let filter = options.selection.filter()?;
+        let lines = Lines::new(options)?;
         // What goes on as somebody writes is for nobody to page through.
         let page = if options.follow { Page::plain() } else { Page::begin() };
-        let sink = BufWriter::with_capacity(BUFFER, page);
-        Ok(Self { options, filter, sink, line: String::new(), hidden: 0 })
+        Ok(Self { lines, page })
     }
 
     pub(super) fn is_json(&self) -> bool {
-        self.options.json
+        self.lines.options.json
     }
 
-    pub(super) fn sink(&mut self) -> &mut impl Write {
-        &mut self.sink
+    /// Whether there is anything that was not written yet.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.lines.text.is_empty()
     }
 
+    /// Writes what is left, now.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.sink.flush()
+        let written = self.page.write_all(self.lines.text.as_bytes());
+        self.lines.text.clear();
+        written.and_then(|()| self.page.flush())
+    }
+
+    fn spill(&mut self) -> io::Result<()> {
+        if self.lines.text.len() < BUFFER { Ok(()) } else { self.flush() }
     }
 
     /// Writes what is left, and waits until it has been looked at.
     pub(super) fn end(&mut self) -> io::Result<()> {
-        let flushed = self.sink.flush();
-        self.sink.get_mut().finish();
+        let flushed = self.flush();
+        self.page.finish();
         flushed
     }
 
     /// An entry between the points.
     pub(super) fn entry(&mut self, written: &Written<'_>) -> io::Result<()> {
-        let fields = &written.fields;
-        if !self.filter.matches(fields) {
-            return Ok(());
+        self.lines.entry(written);
+        self.spill()
+    }
+
+    /// Entries as text that somebody else made, and how many of the ledger's own are not in it.
+    pub(super) fn text(&mut self, text: &str, hidden: u64) -> io::Result<()> {
+        self.lines.hidden = self.lines.hidden.saturating_add(hidden);
+        if text.len() < BUFFER {
+            self.lines.text.push_str(text);
+            return self.spill();
         }
-        let is_named = self.options.all || self.filter.names_types();
-        if !is_named && limit::is_reserved(&fields.event_type) {
-            self.hidden = self.hidden.saturating_add(1);
-            return Ok(());
-        }
-        if self.options.grep.as_ref().is_some_and(|grep| !grep.finds(written)) {
-            return Ok(());
-        }
-        if self.options.json {
-            let line = jsonl::encode(&Frame::Entry(Box::new(written.clone())));
-            return self.sink.write_all(line.as_bytes());
-        }
-        self.line.clear();
-        line(&mut self.line, written).map_err(io::Error::other)?;
-        self.sink.write_all(self.line.as_bytes())
+        self.flush()?;
+        self.page.write_all(text.as_bytes())
     }
 
     /// Says what was not shown.
     pub(super) fn conclude(&self) {
-        if self.hidden > 0 {
-            let own = entries(self.hidden);
+        if self.lines.hidden > 0 {
+            let own = entries(self.lines.hidden);
             hint(&format!("{own} of the ledger's own not shown: --all shows them"));
         }
     }
 }
 
+/// The time of an entry as text. What it has in common with that of the entry before, which is nearly all of it, is not made again.
+#[derive(Debug, Default)]
+struct Clock {
+    second: Option<i64>,
+    text: String,
+}
+
+impl Clock {
+    /// Characters of the text that are the same all through a second: all but six digits and a letter.
+    const FIXED: usize = 20;
+
+    fn write(&mut self, out: &mut String, stamp: Stamp) {
+        let micros = stamp.micros();
+        let (second, rest) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+        if self.second != Some(second) {
+            self.text = stamp.to_string();
+            self.text.truncate(Self::FIXED);
+            self.second = Some(second);
+        }
+        out.push_str(&self.text);
+        number(out, u64::try_from(rest).unwrap_or(0), 6, '0');
+        out.push('Z');
+    }
+}
+
+/// A number, with so many characters at least.
+fn number(out: &mut String, number: u64, width: u32, fill: char) {
+    let digits = number.checked_ilog10().unwrap_or(0).saturating_add(1);
+    out.extend((digits..width).map(|_| fill));
+    text::push_number(out, number);
+}
+
+/// Fills up to a width with spaces.
+fn pad(out: &mut String, begin: usize, width: usize) {
+    const SPACES: &str = "                                ";
+    let shown = out.get(begin..).unwrap_or_default();
+    let count = if shown.is_ascii() { shown.len() } else { shown.chars().count() };
+    out.push_str(SPACES.get(..width.saturating_sub(count)).unwrap_or(SPACES));
+}
+
 /// An entry in a line.
-fn line(out: &mut String, written: &Written<'_>) -> fmt::Result {
+fn line(out: &mut String, clock: &mut Clock, written: &Written<'_>) -> fmt::Result {
     let fields = &written.fields;
-    let (kind, actor) = (harmless(&fields.event_type), harmless(&fields.actor));
-    painted(out, Paint::Dim, |out| write!(out, "{:>7}", fields.sequence))?;
-    write!(out, "  {}  ", fields.system_time)?;
-    painted(out, colour(&fields.event_type), |out| write!(out, "{kind:<16}"))?;
-    write!(out, "  {actor:<16}  ")?;
+    painted(out, Paint::Dim, |out| {
+        number(out, fields.sequence, 7, ' ');
+        Ok(())
+    })?;
+    out.push_str("  ");
+    clock.write(out, fields.system_time);
+    out.push_str("  ");
+    painted(out, colour(&fields.event_type), |out| {
+        padded(out, &fields.event_type, 16);
+        Ok(())
+    })?;
+    out.push_str("  ");
+    padded(out, &fields.actor, 16);
+    out.push_str("  ");
     let begin = out.len();
     payload(out, &written.part)?;
-    let width = out.get(begin..).map_or(0, |shown| shown.chars().count());
-    out.extend(iter::repeat_n(' ', PAYLOAD_WIDTH.saturating_sub(width)));
-    let episode = fields.episode_id.as_deref().map_or(Cow::Borrowed("-"), harmless);
-    writeln!(out, "  {episode}")
+    pad(out, begin, PAYLOAD_WIDTH);
+    out.push_str("  ");
+    out.push_str(&fields.episode_id.as_deref().map_or(Cow::Borrowed("-"), harmless));
+    out.push('\n');
+    Ok(())
+}
+
+/// Foreign text, made harmless.
+fn padded(out: &mut String, foreign: &str, width: usize) {
+    let begin = out.len();
+    out.push_str(&harmless(foreign));
+    pad(out, begin, width);
 }
 
 /// The ledger's own words stand back, and what went wrong stands out.
@@ -131,7 +231,13 @@ fn payload(out: &mut String, part: &Part<'_>) -> fmt::Result {
         }
         Part::Whole(leaf) => {
             let media_type = if leaf.media_type.is_empty() { "-" } else { &leaf.media_type };
-            write!(out, "{} B {}", out::grouped(size(leaf)), harmless(media_type))
+            match size(leaf) {
+                size @ 0..1000 => number(out, size, 0, ' '),
+                size => out.push_str(&out::grouped(size)),
+            }
+            out.push_str(" B ");
+            out.push_str(&harmless(media_type));
+            Ok(())
         }
         Part::Fields(slots) => {
             let shown = slots.iter().filter_map(|slot| match slot {
@@ -149,5 +255,33 @@ fn payload(out: &mut String, part: &Part<'_>) -> fmt::Result {
         Part::Erased(by) => write!(out, "erased by entry {by}"),
         Part::Withheld => out.write_str("withheld"),
         _ => out.write_str("unknown"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is written by hand is what the machinery of formats writes.
+    #[test]
+    fn numbers_and_times_are_what_formats_make_of_them() {
+        for n in [0, 7, 999_999, 1_000_000, 123_456_789, u64::MAX] {
+            let mut text = String::new();
+            number(&mut text, n, 7, ' ');
+            assert_eq!(text, format!("{n:>7}"));
+        }
+        let (mut clock, mut text) = (Clock::default(), String::new());
+        for (at, micros) in [0, 1, 999_999, 1_000_000, 1_795_150_800_250_000, 1_795_150_800_000_007]
+            .into_iter()
+            .enumerate()
+        {
+            text.clear();
+            let stamp = Stamp::from_micros(micros).unwrap();
+            clock.write(&mut text, stamp);
+            assert_eq!(text, stamp.to_string(), "{at}");
+        }
+        let mut text = String::new();
+        padded(&mut text, "\u{e9}", 4);
+        assert_eq!(text, "\u{e9}   ");
     }
 }

@@ -1,6 +1,7 @@
 //! `sigchain replay`: what the entries up to a point come to.
 
 use std::fmt::{self, Write as _};
+use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 use sigchain::digest::Digest;
@@ -17,6 +18,7 @@ use crate::history::way::{self, Way};
 use crate::history::{self, Opened, basis, exit_of};
 use crate::input::{self, Places};
 use crate::json::{object, render};
+use crate::ledger;
 use crate::out::{self, entries, grouped, safe};
 use crate::trouble::Trouble;
 
@@ -32,10 +34,22 @@ pub(super) struct Part {
     pub(super) chain_id: Option<Digest>,
 }
 
+/// The files of the line before the one that was given: those that were named, or where a ledger says that it goes on from.
+fn line(options: &ReplayOptions) -> Vec<PathBuf> {
+    if !options.predecessors.is_empty() || options.alone {
+        return options.predecessors.clone();
+    }
+    let line = ledger::line(&options.place.ledger);
+    for path in &line {
+        out::note(&format!("goes on from \"{}\"", safe(&path.to_string_lossy())));
+    }
+    line
+}
+
 pub(crate) fn run(options: &ReplayOptions) -> Result<u8, Trouble> {
     let held = Held::load(&options.held)?;
     let mut parts: Vec<Part> = Vec::new();
-    for path in &options.predecessors {
+    for path in &line(options) {
         parts.push(Part { opened: history::open(path, Verifier::new())?, chain_id: None });
     }
     let verifier = Verifier::new().anchored(held.anchors());

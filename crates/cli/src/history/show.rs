@@ -44,8 +44,8 @@ pub(crate) fn run(options: &ShowOptions) -> Result<u8, Trouble> {
         }
         (Err(ReplayError::Io(error)), _) => return Err(input::cannot_read(&opened.name, &error)),
         (Err(error), _) => {
-            complain(&sentence(&error), "name an entry that is there; sigchain log lists them");
-            return Ok(exit_of(&error));
+            let next = "name an entry that is there; sigchain log lists them";
+            return Ok(complain(exit_of(&error), &sentence(&error), next));
         }
         _ => {
             let what = "the file changed while it was read";
@@ -120,7 +120,6 @@ impl Source for Finder {
             match seen {
                 Seen::Entry(shown) => {
                     let fields = shown.item.fields;
-                    let leaf = tree::leaf_hash(&shown.item.digest(), &shown.written.signature);
                     let mut is_own = false;
                     let cause = found.as_ref().map(|found| found.fields.event_id);
                     if !*is_decided {
@@ -135,7 +134,7 @@ impl Source for Finder {
                         }
                         *is_decided = side != Side::Before;
                     }
-                    paths.push(leaf, is_own);
+                    paths.push(shown.leaf, is_own);
                     if *is_decided && cause.is_some() && fields.causation_id == cause {
                         if effects.len() < EFFECTS_SHOWN {
                             let (kind, actor) =

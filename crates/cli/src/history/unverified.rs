@@ -7,11 +7,11 @@ use std::time::Duration;
 use sigchain::chainfile::OpenError;
 use sigchain::directory::Directory;
 use sigchain::disk::DiskError;
-use sigchain::frame::Written;
-use sigchain::select::Filter;
+use sigchain::select::{Filter, InFile};
 
 use crate::args::{self, LogOptions};
 use crate::exit::NO;
+use crate::history::blocks;
 use crate::history::log::not_written;
 use crate::history::print::Printer;
 use crate::history::{complain, hint};
@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const SOME: u32 = 1024;
 
 /// Why it ends before its end.
-enum End {
+pub(super) enum End {
     /// It cannot be read.
     Reading(io::Error),
     /// Nobody reads what it says, or that cannot be written.
@@ -50,8 +50,7 @@ pub(super) fn run(options: &LogOptions) -> Result<u8, Trouble> {
     let done = if options.follow {
         follow(ledger::view(path)?, &filter, &mut printer)
     } else if is_ledger {
-        let directory = ledger::view(path)?;
-        filter.select(&directory).map_err(End::Reading).and_then(|all| show(all, &mut printer))
+        blocks::show(&ledger::view(path)?, options, &filter, &mut printer)
     } else {
         file(options, &filter).map_err(End::Reading).and_then(|all| show(all, &mut printer))
     };
@@ -79,18 +78,14 @@ fn unreadable(options: &LogOptions, error: &io::Error) -> Result<u8, Trouble> {
             Err(Trouble::usage(error.to_string(), "points that do not count from the head"))
         }
         io::ErrorKind::NotFound if is_ours => {
-            complain(&error.to_string(), "name a point of this file, such as head");
-            Ok(NO)
+            Ok(complain(NO, &error.to_string(), "name a point of this file, such as head"))
         }
         _ => Err(input::cannot_read(&input::name(&options.place.ledger), error)),
     }
 }
 
 /// What is wanted of a file, which is read once.
-fn file(
-    options: &LogOptions,
-    filter: &Filter,
-) -> io::Result<impl Iterator<Item = io::Result<Written<'static>>>> {
+fn file(options: &LogOptions, filter: &Filter) -> io::Result<InFile<Box<dyn Read>>> {
     let source: Box<dyn Read> = if args::is_stdin(&options.place.ledger) {
         Box::new(io::stdin().lock())
     } else {
@@ -102,12 +97,9 @@ fn file(
     })
 }
 
-fn show(
-    all: impl Iterator<Item = io::Result<Written<'static>>>,
-    printer: &mut Printer<'_>,
-) -> Result<(), End> {
-    for written in all {
-        printer.entry(&written.map_err(End::Reading)?).map_err(End::Writing)?;
+fn show(mut all: InFile<Box<dyn Read>>, printer: &mut Printer<'_>) -> Result<(), End> {
+    while let Some(written) = all.next_with(|found| printer.entry(found)).map_err(End::Reading)? {
+        written.map_err(End::Writing)?;
     }
     Ok(())
 }
@@ -117,9 +109,9 @@ fn follow(directory: Directory, filter: &Filter, printer: &mut Printer<'_>) -> R
     let mut follow = directory.follow(filter).map_err(End::Reading)?;
     let mut shown = 0_u32;
     loop {
-        let found = follow.try_next().map_err(End::Reading)?;
-        let pause = if let Some(written) = &found {
-            printer.entry(written).map_err(End::Writing)?;
+        let found = follow.try_next_with(|found| printer.entry(found)).map_err(End::Reading)?;
+        let pause = if let Some(written) = found {
+            written.map_err(End::Writing)?;
             shown = shown.wrapping_add(1);
             if !shown.is_multiple_of(SOME) {
                 continue;

@@ -10,7 +10,7 @@ use sigchain::receipt::Receipt;
 use sigchain::reserved::Reserved;
 use sigchain::signer::Signer as _;
 
-use crate::args::{OfFiles, SignerOptions};
+use crate::args::{OfChange, OfFiles, SignerOptions};
 use crate::exit;
 use crate::key::change;
 use crate::ledger::keys;
@@ -25,6 +25,12 @@ pub(super) struct Wanted<'o> {
     pub(super) signing: &'o SignerOptions,
     pub(super) files: &'o OfFiles,
     pub(super) json: bool,
+}
+
+impl<'o> Wanted<'o> {
+    pub(super) fn of(of: &'o OfChange) -> Self {
+        Self { path: &of.place.ledger, signing: &of.signing, files: &of.files, json: of.json }
+    }
 }
 
 /// Who signs the change, and what follows.

@@ -45,23 +45,22 @@ struct NewKey {
 }
 
 pub(super) fn enroll(asked: &KeyEnrollOptions) -> Result<u8, Trouble> {
-    let path = &asked.place.ledger;
-    let wanted = Wanted { path, signing: &asked.signing, files: &asked.files, json: asked.json };
-    if let Some(file) = &asked.change.approval {
+    let wanted = Wanted::of(&asked.of);
+    if let Some(file) = &asked.of.change.approval {
         return apply::approved(&wanted, file, "enroll");
     }
-    let chain = Chain::read(path, &asked.signing)?;
+    let chain = Chain::read(wanted.path, wanted.signing)?;
     let Some(role) = role_of(asked.role) else {
         let operator = operator(asked.new.as_deref(), "--new")?;
         let mut operators = chain.enrolled.operators.clone();
         operators.push(operator.operator_hash());
-        return chain.operators(operators, &asked.change, "enroll");
+        return chain.operators(operators, &asked.of.change, "enroll");
     };
     let new = chain.new_key(asked.new.as_deref())?;
     let change =
         chain.enrolment(&new.hand, role, |key| Reserved::Enroll { approvals: Vec::new(), key });
     let change = new.kept(change, |change| chain.seconded(change, role))?;
-    if let Some(output) = &asked.change.output {
+    if let Some(output) = &asked.of.change.output {
         return new.kept(write(output, &change, "enroll"), Ok);
     }
     if role == Role::Checkpoint && change.reserved().approvals().is_empty() {
@@ -72,12 +71,11 @@ pub(super) fn enroll(asked: &KeyEnrollOptions) -> Result<u8, Trouble> {
 }
 
 pub(super) fn rotate(asked: &KeyRotateOptions) -> Result<u8, Trouble> {
-    let path = &asked.place.ledger;
-    let wanted = Wanted { path, signing: &asked.signing, files: &asked.files, json: asked.json };
-    if let Some(file) = &asked.change.approval {
+    let wanted = Wanted::of(&asked.of);
+    if let Some(file) = &asked.of.change.approval {
         return apply::approved(&wanted, file, "rotate");
     }
-    let chain = Chain::read(path, &asked.signing)?;
+    let chain = Chain::read(wanted.path, wanted.signing)?;
     let role = role_of(asked.role).unwrap_or(Role::Entry);
     let old = match &asked.old {
         Some(name) => key_id(name)?,
@@ -90,7 +88,7 @@ pub(super) fn rotate(asked: &KeyRotateOptions) -> Result<u8, Trouble> {
     let new = chain.new_key(asked.new.as_deref())?;
     let rotated = |key| Reserved::Rotate { approvals: Vec::new(), key, old };
     let change = chain.enrolment(&new.hand, role, rotated);
-    if let Some(output) = &asked.change.output {
+    if let Some(output) = &asked.of.change.output {
         return new.kept(change.and_then(|change| write(output, &change, "rotate")), Ok);
     }
     // A checkpoint key agrees to its own end; an entry key signs it.
@@ -106,12 +104,11 @@ pub(super) fn rotate(asked: &KeyRotateOptions) -> Result<u8, Trouble> {
 }
 
 pub(super) fn revoke(asked: &KeyRevokeOptions) -> Result<u8, Trouble> {
-    let path = &asked.place.ledger;
-    let wanted = Wanted { path, signing: &asked.signing, files: &asked.files, json: asked.json };
-    if let Some(file) = &asked.change.approval {
+    let wanted = Wanted::of(&asked.of);
+    if let Some(file) = &asked.of.change.approval {
         return apply::approved(&wanted, file, "revoke");
     }
-    let chain = Chain::read(path, &asked.signing)?;
+    let chain = Chain::read(wanted.path, wanted.signing)?;
     let Some(role) = role_of(asked.role) else {
         let hash = operator(asked.old.as_deref(), "--old")?.operator_hash();
         let mut operators = chain.enrolled.operators.clone();
@@ -121,7 +118,7 @@ pub(super) fn revoke(asked: &KeyRevokeOptions) -> Result<u8, Trouble> {
             let next = "sigchain key show LEDGER lists the operators; nothing was changed";
             return Err(Trouble::usage(what, "one of its operators").advising(next));
         }
-        return chain.operators(operators, &asked.change, "revoke");
+        return chain.operators(operators, &asked.of.change, "revoke");
     };
     let key = key_id(asked.old.as_deref().unwrap_or_default())?;
     let known = chain.enrolled.keys.get(&key).filter(|known| known.role == role);
@@ -136,7 +133,7 @@ pub(super) fn revoke(asked: &KeyRevokeOptions) -> Result<u8, Trouble> {
     let reason = asked.reason.into();
     let reserved = Reserved::Revoke { approvals, consistency, key, reason, trusted };
     let change = Change::of(chain.directory.chain_id(), event_id()?, reserved);
-    match &asked.change.output {
+    match &asked.of.change.output {
         Some(output) => write(output, &change, "revoke"),
         None => Err(needs_operator("revoke", "only an operator revokes")),
     }

@@ -1,6 +1,7 @@
 //! Which keys a ledger uses: those that its chain enrols, as far as this user has them in `$SIGCHAIN_HOME/keys` or in an agent.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -41,6 +42,10 @@ pub(crate) struct Enrolment {
     pub(crate) trusted: Option<u64>,
 }
 
+fn malformed(error: impl fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+}
+
 /// What the chain says of its keys, read and not verified: whoever appends has the ledger judge them when it is opened.
 #[derive(Debug, Default)]
 pub(crate) struct Enrolled {
@@ -54,21 +59,38 @@ pub(crate) struct Enrolled {
 impl Enrolled {
     /// By the entries that change keys, without reading the others where the files list them.
     pub(crate) fn read(directory: &Directory) -> io::Result<Self> {
+        Self::with_head(directory).map(|(found, _)| found)
+    }
+
+    /// The same, and the last entry, which is met on the way.
+    pub(crate) fn with_head(directory: &Directory) -> io::Result<(Self, Option<Written<'static>>)> {
         let mut found = Self::default();
         let (listed, rest) = directory.authority();
         let mut block = Frames::new();
-        let mut next = if listed.is_some() { rest } else { 0 };
-        for sequence in listed.into_iter().flatten().filter(|sequence| *sequence < rest) {
-            directory.read(sequence, 1, &mut block)?;
+        let mut next = 0;
+        for sequence in listed.iter().flatten().filter(|sequence| **sequence < rest) {
+            directory.read(*sequence, 1, &mut block)?;
             found.take_all(&block)?;
         }
-        while next < directory.entries() {
+        while listed.is_none() && next < rest {
             directory.read(next, BLOCK, &mut block)?;
             let Some(last) = block.iter().last().map(|frame| frame.sequence) else { break };
             found.take_all(&block)?;
             next = last.saturating_add(1);
         }
-        Ok(found)
+        directory.last_segment(&mut limit::is_authority, &mut block)?;
+        found.take_all(&block)?;
+        let head = directory.entries().checked_sub(1);
+        if block.is_empty()
+            && let Some(head) = head
+        {
+            // The last segment has no entry yet.
+            directory.read(head, 1, &mut block)?;
+        }
+        let last = block.iter().last().filter(|frame| Some(frame.sequence) == head);
+        let last =
+            last.map(|frame| Written::parse(frame.left, frame.body).map(Written::into_owned));
+        Ok((found, last.transpose().map_err(malformed)?))
     }
 
     /// By all entries in front of whatever is damaged, if it can be read at all.
@@ -96,9 +118,7 @@ impl Enrolled {
 
     fn take_all(&mut self, block: &Frames) -> io::Result<()> {
         for frame in block.iter() {
-            let written = Written::parse(frame.left, frame.body)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-            self.take(&written);
+            self.take(&Written::parse(frame.left, frame.body).map_err(malformed)?);
         }
         Ok(())
     }
@@ -167,7 +187,7 @@ pub(crate) fn signers(
     by: &SignerOptions,
     preferred: Option<KeyId>,
 ) -> Result<Signers, Trouble> {
-    let directory = ledger::view(path)?;
+    let directory = ledger::salvaged(path)?;
     let enrolled = enrolled(&directory);
     // Whoever wrote last, if it can be: another key would be another writer, and that takes an entry of the ledger's own.
     let last = directory.writing().map(|writing| writing.key);

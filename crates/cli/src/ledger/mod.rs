@@ -12,18 +12,19 @@ mod outcome;
 mod status;
 mod stop;
 
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sigchain::directory::Directory;
 use sigchain::disk::{self, DiskError};
-use sigchain::error::{AppendError, OpenError};
+use sigchain::error::{AppendError, OpenError, Refusal};
 use sigchain::ledger::{Files, Ledger, Options, Signers};
 use sigchain::text;
 
 use crate::args::SignerOptions;
-use crate::exit::{BUSY, REFUSED, UNCERTAIN, UNREADABLE};
+use crate::exit::{BUSY, QUARANTINED, REFUSED, UNCERTAIN, UNREADABLE};
+use crate::out;
 use crate::signing::Hand;
 use crate::trouble::Trouble;
 
@@ -45,6 +46,40 @@ const SLEEPING: Duration = Duration::from_secs(30 * 24 * 3600);
 pub(crate) fn view(path: &Path) -> Result<Directory, Trouble> {
     let directory = disk::open_to_read(path).and_then(Directory::view);
     directory.map_err(|error| of_io(path, &error))
+}
+
+/// As `view`; of files that are no pieces of one chain any more, what can be read of them: for whoever looks at what is left, and for the
+/// keys, without which nothing can be recorded about it.
+pub(crate) fn salvaged(path: &Path) -> Result<Directory, Trouble> {
+    let open = || disk::open_to_read(path);
+    match open().and_then(Directory::view) {
+        Err(error) if disk::code_of(&error) == "LEDGER_FILES" => {
+            let salvaged = open().and_then(Directory::salvage);
+            salvaged.map_err(|_| of_io(path, &error))
+        }
+        found => found.map_err(|error| of_io(path, &error)),
+    }
+}
+
+/// Chains of a line, at most: nobody has that many.
+const LINE_MAX: usize = 64;
+
+/// The ledgers that one goes on from, the first one first, as far as their files say where they were and they are there. What is there is
+/// judged by whoever reads it.
+pub(crate) fn line(path: &Path) -> Vec<PathBuf> {
+    let mut line: Vec<PathBuf> = Vec::new();
+    let mut at = path.to_owned();
+    while line.len() < LINE_MAX
+        && let Ok(text) = std::fs::read_to_string(at.join("predecessor"))
+    {
+        at = PathBuf::from(text.trim_end_matches('\n'));
+        if !at.is_dir() || line.contains(&at) {
+            break;
+        }
+        line.push(at.clone());
+    }
+    line.reverse();
+    line
 }
 
 /// The key that signs checkpoints of this ledger, if this user has it.
@@ -88,7 +123,7 @@ pub(crate) fn close(ledger: &Ledger) -> u8 {
 
 /// Says something to people; programs read standard output. If even standard error is gone, the exit code still says the rest.
 pub(crate) fn tell(what: &str) {
-    let _ = io::stderr().lock().write_all(format!("{what}\n").as_bytes());
+    out::aside(what);
 }
 
 /// Why the files of a ledger cannot be used.
@@ -118,16 +153,24 @@ fn of_open(path: &Path, error: &OpenError) -> Trouble {
     const NEWEST: &str = "the ledger that this machine has anchored, or one that goes on from it";
     const BRING: &str = "nothing was changed: bring back the newest copy of its directory";
     const FIND: &str = "nothing was changed: find the copy that went on, and compare: sigchain verify LEDGER --against COPY";
+    const RESOLVE: &str = "it is quarantined: sigchain help quarantine";
     match error {
         OpenError::Io(error) => of_io(path, error),
         OpenError::Append(error) => of_append(error),
-        OpenError::Stopped { code, what } => {
+        OpenError::Stopped { code, what, quarantine } => {
             let (expected, next) = match *code {
                 "LEDGER_BEHIND" => (NEWEST, BRING),
                 "LEDGER_BESIDE" => (NEWEST, FIND),
                 _ => (SOUND, LOOK),
             };
-            Trouble::of_ledger(REFUSED, format!("{code}: {what}"), expected, next).coded(code)
+            let (exit, next) = match quarantine {
+                Some(_) => {
+                    let next = next.trim_start_matches("nothing was changed: ");
+                    (QUARANTINED, format!("{next}; {RESOLVE}"))
+                }
+                None => (REFUSED, next.to_owned()),
+            };
+            Trouble::of_ledger(exit, format!("{code}: {what}"), expected, &next).coded(code)
         }
         OpenError::Fenced { .. } => {
             let next =
@@ -156,7 +199,11 @@ pub(crate) fn of_append(error: &AppendError) -> Trouble {
             let aside = format!(" ({}: {})", refusal.code(), refusal.advice());
             let what = text.strip_suffix(&aside).unwrap_or(&text);
             let what = format!("not recorded: {what}");
-            Trouble::of_ledger(REFUSED, what, "an event that can be recorded", refusal.advice())
+            let exit = match refusal {
+                Refusal::Quarantined(_) => QUARANTINED,
+                _ => REFUSED,
+            };
+            Trouble::of_ledger(exit, what, "an event that can be recorded", refusal.advice())
                 .coded(refusal.code())
         }
         AppendError::Uncertain { event_id, what, .. } => {

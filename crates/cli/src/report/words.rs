@@ -6,7 +6,7 @@ use sigchain::verify::{Anchor, End, Report, Verdict};
 
 use crate::out::{entries, grouped, plural};
 use crate::report::Subject;
-use crate::verify::{Compared, anchored, missing};
+use crate::verify::{Compared, anchored, missing, taken};
 
 /// How a finding looks; each has words too, since not everybody sees colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,10 +212,15 @@ pub(super) fn checked(report: &Report) -> Vec<String> {
     } else {
         "as far as entries could be read".to_owned()
     };
-    let mut done: Vec<String> = vec![
-        format!(
-            "Content: the digest of each entry was computed anew and its Ed25519 signature verified: {which}."
+    let signatures = match report.taken_on_word {
+        0 => "its Ed25519 signature verified".to_owned(),
+        n => format!(
+            "its Ed25519 signature verified, except for {}, which were taken on the word of a checkpoint",
+            plural(n, "signature")
         ),
+    };
+    let mut done: Vec<String> = vec![
+        format!("Content: the digest of each entry was computed anew and {signatures}: {which}."),
         format!(
             "Content: what there is of {} was compared with what the entry committed to.",
             plural(seen, "payload")
@@ -235,6 +240,9 @@ pub(super) fn checked(report: &Report) -> Vec<String> {
 pub(super) fn unchecked(subject: &Subject<'_>) -> Vec<String> {
     let report = subject.view.report;
     let mut left: Vec<String> = Vec::new();
+    left.extend(taken(report, subject.view.is_word_own).map(|taken| {
+        format!("{taken}. The tree over these entries has the root that the checkpoint states.")
+    }));
     let p = &report.payloads;
     if p.withheld > 0 {
         left.push(format!(

@@ -41,6 +41,8 @@ pub(crate) struct View<'v> {
     pub(crate) gate: Option<&'v Gate>,
     /// What the places of its faults count.
     pub(crate) places: &'v Places,
+    /// Whether what was taken on word was so on that of what this machine has anchored.
+    pub(crate) is_word_own: bool,
 }
 
 /// What one pass over the file gave.
@@ -50,6 +52,7 @@ struct Judged {
     gate: Option<Gate>,
     /// Size and digest of all that was read, if a report says it.
     read: Option<(u64, Digest)>,
+    places: Places,
 }
 
 pub(super) fn run(options: &VerifyOptions, held: &Held, input: Input) -> Result<u8, Trouble> {
@@ -60,16 +63,15 @@ pub(super) fn run(options: &VerifyOptions, held: &Held, input: Input) -> Result<
         input::must_be_regular(&options.place.ledger, "--against")?;
         input::must_be_regular(other, "--against")?;
     }
-    let gate = Gate::new(&options.gated)?;
     report::probe(&options.reports)?;
     let (begun, since) = (now(), Instant::now());
     let name = input.name().to_owned();
     let genesis_keys = genesis_keys(input.head());
-    let places = input.places().clone();
+    let is_ledger = input.places().is_ledger();
     let (judged, demanded) = thread::scope(|scope| {
         // Beside the verification: it reads all of it once more, though it looks at nothing but types.
-        let demanded = places.is_ledger().then(|| scope.spawn(|| demanded(options)));
-        let judged = judge(options, held, input, gate);
+        let demanded = is_ledger.then(|| scope.spawn(|| demanded(options)));
+        let judged = judge(options, held, input);
         (judged, demanded.and_then(|thread| thread.join().ok()))
     });
     let judged = judged?;
@@ -90,7 +92,8 @@ pub(super) fn run(options: &VerifyOptions, held: &Held, input: Input) -> Result<
         genesis_keys: &genesis_keys,
         compared: compared.as_ref(),
         gate: judged.gate.as_ref(),
-        places: &places,
+        places: &judged.places,
+        is_word_own: held.is_largest_own(),
     };
     // An alarm is never kept back for want of a record.
     let is_faulty = view.exit == NO;
@@ -155,25 +158,33 @@ fn exit(options: &VerifyOptions, held: &Held, judged: &Judged, compared: Option<
     }
 }
 
-fn judge(
+/// Where signatures are taken on word, whatever does not fit is looked at again, whole.
+fn judge(options: &VerifyOptions, held: &Held, input: Input) -> Result<Judged, Trouble> {
+    let judged = pass(options, held, input, options.resume)?;
+    let report = &judged.report;
+    if !options.resume || (report.counts.is_empty() && !report.is_anchor_missing()) {
+        return Ok(judged);
+    }
+    out::note("it does not fit what was taken on word: all of it is looked at");
+    pass(options, held, Input::open(&options.place.ledger)?, false)
+}
+
+/// Reads and judges all of it, once.
+fn pass(
     options: &VerifyOptions,
     held: &Held,
     input: Input,
-    mut gate: Option<Gate>,
+    on_word: bool,
 ) -> Result<Judged, Trouble> {
-    let name = input.name().to_owned();
+    let (name, places) = (input.name().to_owned(), input.places().clone());
     let failed = |error: io::Error| input::cannot_read(&name, &error);
+    let mut gate = Gate::new(&options.gated)?;
     let counters = Counters::default();
-    let verifier = Verifier::new().anchored(held.anchors());
+    let verifier = Verifier::new().anchored(held.anchors()).on_word(on_word);
     let verifier = verifier.threads(options.threads.unwrap_or(0)).unique(options.unique);
-    let verifier = verifier.open_ended(input.places().is_ledger());
+    let verifier = verifier.open_ended(places.is_ledger());
     let verifier = verifier.counted(counters.entries.clone());
     let _progress = Progress::begin(&counters, input.length());
-    if options.resume {
-        let report = verifier.run_resuming(input::open_again(&options.place.ledger)?);
-        let report = report.map_err(failed)?;
-        return Ok(Judged { report, collected: None, gate, read: None });
-    }
     let is_for = |kind: Kind| options.reports.iter().any(|path| Kind::of(path) == Some(kind));
     let mut collected = is_for(Kind::Html).then(Collected::default);
     let digests = is_for(Kind::Html) || is_for(Kind::Sarif);
@@ -185,7 +196,7 @@ fn judge(
     };
     let report = report.map_err(failed)?;
     let read = source.finish().map_err(failed)?;
-    Ok(Judged { report, collected, gate, read })
+    Ok(Judged { report, collected, gate, read, places })
 }
 
 /// Verifies, and looks at each entry on the way.

@@ -5,11 +5,12 @@ use std::fmt::{self, Write as _};
 use sigchain::chainfile::Form;
 use sigchain::fault::{Code, Phase};
 use sigchain::key::Role;
-use sigchain::verify::{Anchor, End, Report, Verdict};
+use sigchain::verify::{End, Report, Verdict};
 
 use crate::input::Places;
 use crate::out::{entries, grouped, plural, safe};
 use crate::verify::chain::View;
+use crate::verify::words::{UNPROVEN, UNTIED, anchored, beyond as beyond_it, missing, taken};
 
 /// Keys of genesis that are offered for comparison.
 const KEYS_SHOWN: usize = 6;
@@ -35,7 +36,7 @@ pub(super) fn write(text: &mut String, view: &View<'_>) -> fmt::Result {
         faults(text, report, view.places)?;
     }
     if report.chain_id.is_some() {
-        anchors(text, report)?;
+        anchors(text, view)?;
         details(text, view)?;
         if let Some(gate) = view.gate {
             gate.write(text, !report.counts.is_empty())?;
@@ -59,10 +60,9 @@ fn headline(text: &mut String, report: &Report) -> fmt::Result {
     let chain = chain(report);
     match report.verdict() {
         Verdict::Intact => writeln!(text, "intact: {chain}"),
-        Verdict::Unvouched if report.anchors.is_empty() => writeln!(
-            text,
-            "unvouched: {chain}\n  it agrees with itself, but nothing that you gave ties it to anything: anybody can make such a file"
-        ),
+        Verdict::Unvouched if report.anchors.is_empty() => {
+            writeln!(text, "unvouched: {chain}\n  {UNTIED}")
+        }
         Verdict::Unvouched => writeln!(text, "unvouched: {chain}\n  no fault was found, and yet:"),
         Verdict::Unreadable => {
             writeln!(text, "unreadable: no chain file or JSON lines of format version 1")
@@ -95,29 +95,8 @@ fn faults(text: &mut String, report: &Report, places: &Places) -> fmt::Result {
     Ok(())
 }
 
-/// What an anchor says, and how far.
-pub(crate) fn anchored(anchor: &Anchor, size: u64) -> String {
-    match anchor {
-        Anchor::ChainId(_) => "the chain id, which vouches for entry 0".to_owned(),
-        Anchor::Checkpoint(size, _) => format!("checkpoint of {}", entries(*size)),
-        Anchor::Key(id) => format!("key {id}, which vouches for the first {}", entries(size)),
-        other => format!("{other}, for {}", entries(size)),
-    }
-}
-
-/// Of what is not in the file, why.
-pub(crate) fn missing(anchor: &Anchor) -> String {
-    match anchor {
-        Anchor::Key(id) => format!("key {id} signed nothing in this file"),
-        Anchor::Checkpoint(size, root) => format!(
-            "checkpoint of {} (root {root}): the file has a gap at that size",
-            entries(*size)
-        ),
-        other => format!("{other} is not that of this file"),
-    }
-}
-
-fn anchors(text: &mut String, report: &Report) -> fmt::Result {
+fn anchors(text: &mut String, view: &View<'_>) -> fmt::Result {
+    let report = view.report;
     for missed in report.anchors.iter().filter(|anchored| anchored.size.is_none()) {
         if report.counts.is_empty() {
             writeln!(text, "  missing: {}", missing(&missed.anchor))?;
@@ -127,10 +106,7 @@ fn anchors(text: &mut String, report: &Report) -> fmt::Result {
         }
     }
     if report.gaps.any() && !report.gaps.are_proven() {
-        writeln!(
-            text,
-            "  no seal at or behind the last gap vouches that no entry which changes keys was left out"
-        )?;
+        writeln!(text, "  {UNPROVEN}")?;
     }
     let farthest = report.anchors.iter().filter(|anchored| anchored.size.is_some());
     let farthest = farthest.max_by_key(|anchored| anchored.size);
@@ -139,10 +115,7 @@ fn anchors(text: &mut String, report: &Report) -> fmt::Result {
     {
         let beyond = match beyond {
             0 => "no entry lies beyond it".to_owned(),
-            1 => "1 entry lies beyond it, signed by the chain's own keys only".to_owned(),
-            n => {
-                format!("{} entries lie beyond it, signed by the chain's own keys only", grouped(n))
-            }
+            n => beyond_it(n, ""),
         };
         let anchor = anchored(&best.anchor, size);
         if report.counts.is_empty() {
@@ -156,12 +129,8 @@ fn anchors(text: &mut String, report: &Report) -> fmt::Result {
             }
         }
     }
-    if report.taken_on_word > 0 {
-        let taken = plural(report.taken_on_word, "signature");
-        writeln!(
-            text,
-            "  {taken} not looked at: taken on the word of the largest checkpoint that you gave (--resume)"
-        )?;
+    if let Some(taken) = taken(report, view.is_word_own) {
+        writeln!(text, "  {taken}")?;
     }
     Ok(())
 }

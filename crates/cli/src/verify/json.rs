@@ -55,7 +55,7 @@ impl Answer<'_> {
             ("present", p.present.into()),
             ("withheld", p.withheld.into()),
         ];
-        let pairs: [(&str, Value); 25] = [
+        let pairs: [(&str, Value); 26] = [
             ("against", Value::Null),
             (
                 "anchors",
@@ -80,6 +80,7 @@ impl Answer<'_> {
             ("resolved", Value::Array(Vec::new())),
             ("root", hex(self.root)),
             ("taken_on_word", 0.into()),
+            ("word", Value::Null),
             ("total", total.into()),
             ("trailer", "none".into()),
             ("unique", false.into()),
@@ -111,6 +112,10 @@ pub(super) fn chain(view: &View<'_>) -> Result<String, Trouble> {
     let mut map = answer.object();
     fill(&mut map, report);
     map.insert("against".to_owned(), view.compared.map(of_comparison).into());
+    if report.taken_on_word > 0 {
+        let word = if view.is_word_own { "machine" } else { "given" };
+        map.insert("word".to_owned(), word.into());
+    }
     map.insert("gate".to_owned(), view.gate.map(Gate::json).into());
     render(map)
 }

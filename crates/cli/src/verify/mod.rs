@@ -7,6 +7,7 @@ mod human;
 mod json;
 mod progress;
 mod single;
+mod words;
 
 use std::fmt;
 
@@ -24,7 +25,7 @@ use crate::trouble::Trouble;
 pub(crate) use crate::verify::against::Compared;
 pub(crate) use crate::verify::chain::View;
 pub(crate) use crate::verify::gate::Gate;
-pub(crate) use crate::verify::human::{anchored, missing};
+pub(crate) use crate::verify::words::{UNPROVEN, UNTIED, anchored, beyond, missing, taken};
 
 pub(crate) fn run(options: &VerifyOptions) -> Result<u8, Trouble> {
     let held = Held::load(&options.held)?;
@@ -36,10 +37,18 @@ pub(crate) fn run(options: &VerifyOptions) -> Result<u8, Trouble> {
     match input.kind() {
         Kind::Chain => {
             if !is_ledger {
+                if options.resume && held.checkpoints.is_empty() {
+                    let what = "--resume of a file without --checkpoint";
+                    let expected = "a checkpoint on whose word signatures are taken";
+                    return Err(Trouble::usage(what, expected));
+                }
                 return chain::run(options, &held, input);
             }
             let (held, unread) = held.with_own(input.head());
             drop(input);
+            if options.resume && held.checkpoints.is_empty() {
+                out::note("there is nothing to resume from: all of it is looked at");
+            }
             // Its end is looked for anew: somebody who writes may have anchored what was not there yet when it was opened, and that
             // must not look like an end that was cut.
             let exit = chain::run(options, &held, Input::open(&options.place.ledger)?)?;

@@ -47,6 +47,11 @@ pub(super) fn new_id() -> String {
 
 /// Exit codes of `append`, as its help has them.
 const APPEND: &[i32] = &[0, 4, 5, 6, 7];
+/// Whether what was said says what to do next, in words or in JSON.
+pub(super) fn says_next(said: &str) -> bool {
+    said.contains("  next: ") || said.contains("\"next\":\"")
+}
+
 /// What a process says that could not be loaded: then the program did not run.
 const LOADER: i32 = 127;
 
@@ -62,7 +67,7 @@ impl Ended {
             Some(code) if !codes.contains(code) => Err(format!("exit code {code}: {said}")),
             // Where standard error takes nothing, or the outcomes have said it.
             Some(5 | 6) if said.starts_with("closed, but not cleanly: ") => Ok(()),
-            Some(code) if *code >= 4 && !said.is_empty() && !said.contains("  next: ") => {
+            Some(code) if *code >= 4 && !said.is_empty() && !says_next(said) => {
                 Err(format!("exit code {code}, and not what to do next: {said}"))
             }
             _ => Ok(()),

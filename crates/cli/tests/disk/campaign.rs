@@ -1,21 +1,11 @@
-//! Counting: so many runs of a kind, and what did not hold in any of them.
+//! What campaigns on a disk that fails need: a draw, tools, and mounts of their own.
 
 use std::env;
 use std::process::{Command, Stdio};
 
-/// Whether all of it is to run, instead of a sample.
-pub(super) fn is_whole() -> bool {
-    env::var_os("SIGCHAIN_TORTURE").is_some()
-}
+use crate::support::campaign;
 
-/// How many runs: of a sample, or of all.
-pub(super) fn runs(sample: usize, all: usize) -> usize {
-    if is_whole() { all } else { sample }
-}
-
-fn seed() -> u64 {
-    env::var("SIGCHAIN_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
-}
+pub(super) use crate::support::campaign::{Campaign, part as runs};
 
 /// A small stream of random numbers from the seed.
 #[derive(Debug)]
@@ -23,7 +13,7 @@ pub(super) struct Random(u64);
 
 impl Random {
     pub(super) fn of(salt: u64) -> Self {
-        Self(seed() ^ (salt << 32))
+        Self(campaign::seed() ^ (salt << 32))
     }
 
     /// `SplitMix64`.
@@ -35,53 +25,21 @@ impl Random {
         (z ^ (z >> 31)) % bound
     }
 
-    /// So many of them in any order; all of them where the campaign is whole.
+    /// So many of them in any order; all of them, or a part, under `./torture`.
     pub(super) fn sample<T>(&mut self, mut all: Vec<T>, count: usize) -> Vec<T> {
         for at in (1..all.len()).rev() {
             let other = self.below(u64::try_from(at + 1).unwrap());
             all.swap(at, usize::try_from(other).unwrap());
         }
-        if !is_whole() {
-            all.truncate(count);
-        }
+        let whole = all.len();
+        all.truncate(campaign::part(count.min(whole), whole));
         all
     }
 }
 
-/// A campaign under way.
-#[derive(Debug)]
-pub(super) struct Campaign {
-    name: &'static str,
-    runs: usize,
-    misses: Vec<String>,
-}
-
-impl Campaign {
-    pub(super) fn new(name: &'static str) -> Self {
-        Self { name, runs: 0, misses: Vec::new() }
-    }
-
-    /// Notes a run, and what did not hold in it.
-    pub(super) fn note(&mut self, run: &str, found: Result<(), String>) {
-        self.runs += 1;
-        if let Err(what) = found {
-            println!("disk: MISS in {}: {run}: {what}", self.name);
-            self.misses.push(format!("{run}: {what}"));
-        }
-    }
-
-    /// Prints the line of the table, and fails if there were misses, or no runs at all.
-    #[track_caller]
-    pub(super) fn end(self) {
-        let Self { name, runs, misses } = self;
-        println!(
-            "disk | {name:<58} | {runs:>6} runs | {:>3} misses | seed {}",
-            misses.len(),
-            seed()
-        );
-        assert!(runs > 0, "{name}: nothing was run");
-        assert!(misses.is_empty(), "{name}: {} of {runs}:\n{}", misses.len(), misses.join("\n"));
-    }
+/// Says that a part was left out, and what it needs.
+pub(crate) fn leave_out(what: &str, needs: &str) {
+    campaign::say(&format!("torture | LEFT OUT: {what}: needs {needs}"));
 }
 
 /// Whether what a campaign needs is here: programs, and as root the right to mount. Says what is missing, and what is left out for it.
@@ -98,7 +56,7 @@ pub(super) fn has(name: &str, tools: &[&str], root: bool) -> bool {
         missing.push("the right to mount");
     }
     if !missing.is_empty() {
-        println!("disk | LEFT OUT: {name}: needs {}", missing.join(", "));
+        leave_out(name, &missing.join(", "));
     }
     missing.is_empty()
 }
@@ -116,7 +74,7 @@ pub(super) fn is_inside(test: &str) -> bool {
     command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1");
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    for line in said.lines().filter(|line| line.starts_with("disk")) {
+    for line in said.lines().filter(|line| line.starts_with("torture |")) {
         println!("{line}");
     }
     assert!(output.status.success(), "{said}");

@@ -7,12 +7,13 @@
 #![expect(clippy::print_stdout, reason = "the table of `./torture disk`")]
 
 mod book;
-mod campaign;
+pub(crate) mod campaign;
 mod ext4;
 mod faults;
 mod full;
 mod kills;
 mod place;
 mod reading;
+mod record;
 mod session;
 mod strace;

@@ -18,7 +18,7 @@ pub(super) struct Place {
     /// Where keys and anchors are.
     home: PathBuf,
     /// What `init` printed, as arguments for `verify`.
-    line: Vec<String>,
+    pub(super) line: Vec<String>,
 }
 
 pub(super) fn text(output: &Output) -> String {

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::disk::book::Ended;
+use crate::disk::book::{Ended, says_next};
 use crate::disk::campaign::{Campaign, Random, has};
 use crate::disk::faults::Left;
 use crate::disk::place::{Place, text};
@@ -148,7 +148,7 @@ fn named(place: &Place, output: &Output, saw: &str) -> Result<(), String> {
     }
     let names = ["segment-00", "durable", "anchors/", "index/"];
     let is_named = said.contains("FS_UNREADABLE") || names.iter().any(|name| said.contains(name));
-    let says = said.contains("cannot be read") && is_named && said.contains("  next: ");
+    let says = said.contains("cannot be read") && is_named && says_next(&said);
     if code == Some(UNREADABLE) && says && place.run(&["verify", "led"]).status.success() {
         return Ok(());
     }

@@ -179,6 +179,20 @@ fn one_field_of_a_payload_is_left_out_and_the_others_shown() {
         (&3.into(), &4.into()),
         "{answers:?}"
     );
+    // In either form, though frames of a chain file are copied where nothing of them is left out.
+    let whole = fs::read(support::in_folder("mixed.sigchain")).unwrap();
+    let holds = |bytes: &[u8], text: &str| {
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    };
+    assert!(holds(&whole, "Bonn") && holds(&whole, "first line"));
+    place.expect(&[&["export", mixed, "-o", "out.sigchain"], &field[..]].concat(), 0, &[]);
+    let bytes = fs::read(place.path("out.sigchain")).unwrap();
+    assert!(!holds(&bytes, "Bonn") && !holds(&bytes, "first line"));
+    place.expect(
+        &["verify", "out.sigchain", "--allow-self-asserted"],
+        0,
+        &["1 partly shown, 4 withheld"],
+    );
     // A slip of the pen must not show what was not to be shown.
     let only = ["--type", "agent.note", "--since", "4", "--until", "4"];
     let slip = ["--withhold", "agent.note:cita"];

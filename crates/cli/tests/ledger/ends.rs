@@ -231,8 +231,9 @@ fn a_damaged_ledger_takes_no_more() {
         usize::try_from(fs::metadata(&path).unwrap().len()).unwrap() - 50,
     );
     let count = || fs::read_dir(place.path("led")).unwrap().count();
-    let before = (fs::read(&path).unwrap(), count());
-    place.expect(&EVENT, 5, &["nothing was changed"]);
-    place.expect(&["append", "led", "--lines"], 5, &["nothing was changed"]);
+    // What was found is set down in its folder quarantine, and nothing else is touched.
+    let before = (fs::read(&path).unwrap(), count() + 1);
+    place.expect(&EVENT, 8, &["LEDGER_DAMAGED", "quarantined"]);
+    place.expect(&["append", "led", "--lines"], 8, &["LEDGER_QUARANTINED"]);
     assert_eq!((fs::read(&path).unwrap(), count()), before);
 }

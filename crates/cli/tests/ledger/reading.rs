@@ -176,8 +176,8 @@ fn a_segment_that_was_cut_is_faulty() {
         place.expect(&["checkpoint", "led"], 1, &["FRAME_CUT"]);
         place.expect(
             &["append", "led", "--type", "a.b", "--actor", "a"],
-            5,
-            &["LEDGER_", "nothing was changed"],
+            8,
+            &["LEDGER_", "quarantined"],
         );
         assert_eq!(fs::read(place.path(SEGMENT)).unwrap(), whole[..end]);
     }
@@ -300,7 +300,7 @@ fn a_cut_at_the_end_is_seen_on_the_same_machine() {
     fs::write(&segment, older.0).unwrap();
     fs::write(&record, older.1).unwrap();
     place.expect(&["verify", "led"], 1, &["ANCHOR_AHEAD"]);
-    place.expect(&event, 5, &["the anchor knows 3 entries", "nothing was changed"]);
+    place.expect(&event, 8, &["the anchor knows 3 entries", "quarantined"]);
     place.expect(&["verify", "led"], 1, &["ANCHOR_AHEAD"]);
 }
 

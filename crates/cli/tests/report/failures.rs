@@ -22,15 +22,8 @@ fn wrong_calls_are_2_and_write_nothing() {
         (&["--report", "a.html", "--report", "a.html"], "stands twice"),
         (&["--report", "a.html", "--report", "taken.html"], "nothing is overwritten"),
         (&["--report", "link.html"], "nothing is overwritten"),
-        (
-            &["--report", "a.html", "--resume", "--checkpoint", "held.checkpoint"],
-            "--resume with --report",
-        ),
         (&["--require-gate", "A b"], "--require-gate \"A b\" is no type"),
-        (
-            &["--require-gate", "a.b", "--resume", "--checkpoint", "held.checkpoint"],
-            "--resume with",
-        ),
+        (&["--report", "a.html", "--resume"], "--resume of a file without --checkpoint"),
     ] {
         place.expect(&[&file, more].concat(), 2, &[said]);
     }

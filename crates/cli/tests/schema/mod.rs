@@ -5,9 +5,11 @@ use serde_json::Value;
 const BENCH: &str = include_str!("../../../../spec/sigchain-bench.schema.json");
 const DIFF: &str = include_str!("../../../../spec/sigchain-diff.schema.json");
 const DOCTOR: &str = include_str!("../../../../spec/sigchain-doctor.schema.json");
+const ERROR: &str = include_str!("../../../../spec/sigchain-error.schema.json");
 const EXPLAIN: &str = include_str!("../../../../spec/sigchain-explain.schema.json");
 const KEYS: &str = include_str!("../../../../spec/sigchain-keys.schema.json");
 const OUTCOME: &str = include_str!("../../../../spec/sigchain-outcome.schema.json");
+const QUARANTINE: &str = include_str!("../../../../spec/sigchain-quarantine.schema.json");
 const REPLAY: &str = include_str!("../../../../spec/sigchain-replay.schema.json");
 const REPORT: &str = include_str!("../../../../spec/sigchain-report.schema.json");
 const SAMPLE: &str = include_str!("../../../../spec/sigchain-sample.schema.json");
@@ -21,8 +23,10 @@ pub(crate) fn check(command: &str, value: &Value) {
         "bench" => BENCH,
         "diff" => DIFF,
         "doctor" => DOCTOR,
+        "error" => ERROR,
         "explain" => EXPLAIN,
         "key show" => KEYS,
+        "quarantine list" | "quarantine show" => QUARANTINE,
         "replay" => REPLAY,
         "sample" => SAMPLE,
         "status" => STATUS,

@@ -1,5 +1,8 @@
 //! The real binary, in a folder with everything that a test may want to show it.
 
+#[path = "../../../../tests/support/campaign.rs"]
+#[expect(unreachable_pub, dead_code, reason = "the library's tests have it, too")]
+pub(crate) mod campaign;
 mod chains;
 
 use std::fs;

@@ -16,6 +16,7 @@ impl Place {
 
     fn bytes(&self, ledger: &str) -> Vec<(String, Vec<u8>)> {
         let files = fs::read_dir(self.path(ledger)).unwrap().map(|file| file.unwrap().path());
+        let files = files.filter(|path| path.is_file());
         let read = |path: std::path::PathBuf| (path.display().to_string(), fs::read(path).unwrap());
         let mut all: Vec<_> = files.map(read).collect();
         all.sort();
@@ -35,9 +36,9 @@ fn of_two_copies_the_second_to_write_is_refused() {
         place.copy("led", "copy");
         place.expect(&event(one), 0, &["entry 2"]);
         let before = place.bytes(other);
-        let says = ["LEDGER_BEHIND", "2 entries are here", "3 entries", "nothing was changed"];
-        place.expect(&event(other), 5, &says);
-        place.expect(&["append", other, "--lines"], 5, &says);
+        let says = ["LEDGER_BEHIND", "2 entries are here", "3 entries", "quarantined"];
+        place.expect(&event(other), 8, &says);
+        place.expect(&["append", other, "--lines"], 8, &["LEDGER_QUARANTINED"]);
         assert_eq!(place.bytes(other), before);
         // Whoever reads it is told, too.
         place.expect(&["verify", other], 1, &["anchored on this machine: 3 entries"]);
@@ -72,7 +73,7 @@ fn of_two_copies_that_are_open_one_is_told() {
     for part in ["another writer of this chain has anchored 4 entries", "copied, or set back"] {
         assert!(said.contains(part), "{said}");
     }
-    place.expect(&event("copy"), 5, &["LEDGER_BESIDE", "another branch"]);
+    place.expect(&event("copy"), 8, &["LEDGER_BESIDE", "another branch"]);
     place.expect(&event("led"), 0, &["entry 4"]);
     // The pair is a proof that stands by itself.
     let says = ["forked", "have sequence 1"];
@@ -119,8 +120,13 @@ fn a_ledger_that_was_set_back_is_refused() {
         let here = format!("{size} {are} here");
         let known = format!("{newest} entries");
         let says = ["LEDGER_BEHIND", &here, &known, "set back, or cut", "bring back"];
-        place.expect(&EVENT, 5, &says);
+        place.expect(&EVENT, 8, &says);
         assert_eq!(place.bytes("led"), before);
+        // Nor is the newest one, in the place of one that is quarantined, before somebody has said so.
+        place.copy(&last, "led");
+        place.expect(&EVENT, 8, &["LEDGER_QUARANTINED"]);
+        fs::remove_dir_all(place.path("home/halts")).unwrap();
+        place.copy(old, "led");
         place.expect(&["verify", "led"], 1, &[&format!("anchored on this machine: {known}")]);
     }
     place.copy(&last, "led");

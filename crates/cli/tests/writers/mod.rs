@@ -10,16 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::ledger::support::Place;
-
-/// How often a test goes round: a sample, or the whole of it for `./torture`.
-fn rounds(sample: usize, all: usize) -> usize {
-    if std::env::var_os("SIGCHAIN_TORTURE").is_some() { all } else { sample }
-}
-
-#[expect(clippy::print_stderr, reason = "counts of a run, shown with --nocapture")]
-fn tell(line: &str) {
-    eprintln!("{line}");
-}
+use crate::support::campaign::{rounds, say as tell};
 
 /// What is drawn for a test: the same each time, where the moments that it is for are not.
 struct Dice(u64);

@@ -10,15 +10,16 @@ use serde_json::{Value, json};
 use sigchain::checkpoint::Seal;
 use sigchain::directory::{Directory, Writing};
 use sigchain::frame::Written;
-use sigchain::store::{Frames, Store as _};
+use sigchain::id::EventId;
+use sigchain::ledger::{Ledger, Options};
 use sigchain::text;
 
 use crate::actions::Actions;
 use crate::args::StatusOptions;
 use crate::held;
 use crate::key::custody::Custody;
-use crate::ledger::keys::Enrolled;
-use crate::ledger::{of_io, view};
+use crate::ledger::keys::{self, Enrolled};
+use crate::ledger::{of_io, salvaged};
 use crate::out::{self, entries, grouped, plural, safe};
 use crate::trouble::Trouble;
 
@@ -44,6 +45,8 @@ struct Status {
     actions: Option<Actions>,
     head: Option<Written<'static>>,
     seal: Option<Seal>,
+    /// The quarantine that halts it, and why.
+    quarantine: Option<(EventId, String)>,
     /// Number, bytes that belong to the chain, and bytes of the file.
     segments: Vec<(u64, u64, u64)>,
 }
@@ -72,9 +75,17 @@ pub(crate) fn run(options: &StatusOptions) -> Result<u8, Trouble> {
     }
 }
 
+/// Nothing, where what is there is damaged: how a ledger stands has to be said then too.
+fn readable<T>(found: io::Result<Option<T>>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+        found => found,
+    }
+}
+
 impl Status {
     fn read(path: &Path, wants_actions: bool) -> Result<Self, Trouble> {
-        let directory = view(path)?;
+        let directory = salvaged(path)?;
         let failed = |error: io::Error| of_io(path, &error);
         let anchored = match held::own(&directory.chain_id()) {
             Ok(Some(checkpoint)) => Anchored::At(checkpoint.size()),
@@ -83,14 +94,30 @@ impl Status {
         };
         // Behind what was anchored: somebody may be writing.
         directory.refresh().map_err(failed)?;
-        let enrolled = Enrolled::read(&directory).map_err(failed)?;
-        let head = head(&directory).map_err(failed)?;
-        let seal = directory.last_seal().map_err(failed)?;
+        let (enrolled, head) = match Enrolled::with_head(&directory) {
+            // How a ledger stands has to be said where it is damaged, too.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                (keys::enrolled(&directory), None)
+            }
+            found => found.map_err(failed)?,
+        };
+        let seal = readable(directory.last_seal()).map_err(failed)?;
         let segments = directory.segments().map_err(failed)?;
+        let quarantine = Ledger::quarantined_at(path, &Options::new()).map_err(failed)?;
         let actions = wants_actions.then(|| Actions::of(&directory)).transpose().map_err(failed)?;
         // Whoever only reads has no keys, and maybe no home: that is no trouble.
         let custody = Custody::look();
-        Ok(Self { directory, enrolled, custody, anchored, actions, head, seal, segments })
+        Ok(Self {
+            directory,
+            enrolled,
+            custody,
+            anchored,
+            actions,
+            head,
+            seal,
+            quarantine,
+            segments,
+        })
     }
 
     /// Entries that could be cut off, and this machine would not see it; none if that is not known.
@@ -104,7 +131,7 @@ impl Status {
     }
 
     fn is_quarantined(&self) -> bool {
-        self.seal.as_ref().is_some_and(|seal| seal.state.quarantined)
+        self.quarantine.is_some() || self.seal.as_ref().is_some_and(|seal| seal.state.quarantined)
     }
 
     /// Bytes that lie behind what counts of segments that were ended, and behind the durable end of the last one.
@@ -150,7 +177,10 @@ impl Status {
         }
         self.anchors(text)?;
         if self.is_quarantined() {
-            writeln!(text, "  QUARANTINED: it takes no events; sigchain verify LEDGER")?;
+            writeln!(text, "  QUARANTINED: it takes no events; sigchain quarantine show LEDGER")?;
+            if let Some((id, what)) = &self.quarantine {
+                writeln!(text, "           {id}: {}", safe(what))?;
+            }
         }
         match &self.actions {
             Some(actions) => writeln!(text, "  actions  {}", describe(actions))?,
@@ -263,6 +293,7 @@ impl Status {
             "keys": keys.collect::<Vec<_>>(),
             "name": self.enrolled.name,
             "operators": self.enrolled.operators.len(),
+            "quarantine": self.quarantine.as_ref().map(|(id, what)| json!({ "id": id.to_string(), "what": what })),
             "quarantined": self.is_quarantined(),
             "seal": seal,
             "segments": segments.collect::<Vec<_>>(),
@@ -273,17 +304,6 @@ impl Status {
 }
 
 /// The last durable entry.
-fn head(directory: &Directory) -> io::Result<Option<Written<'static>>> {
-    let Some(last) = directory.entries().checked_sub(1) else { return Ok(None) };
-    let mut block = Frames::new();
-    directory.read(last, 1, &mut block)?;
-    let parse = |error: sigchain::codec::DecodeError| {
-        io::Error::new(io::ErrorKind::InvalidData, error.to_string())
-    };
-    let mut frames = block.iter().map(|frame| Written::parse(frame.left, frame.body));
-    frames.next().transpose().map(|found| found.map(Written::into_owned)).map_err(parse)
-}
-
 /// How many actions were begun and have no outcome, and the one that was begun first.
 fn describe(actions: &Actions) -> String {
     let (open, begun) = (grouped(actions.len()), grouped(actions.intents));

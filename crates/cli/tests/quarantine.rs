@@ -1,0 +1,305 @@
+//! A ledger with which something is wrong: what halts it, what does not set it going again, and what does.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::ledger::support::{Place, place, text};
+use crate::schema;
+
+const QUARANTINED: i32 = 8;
+
+/// A ledger with so many events, its operator's key, and a copy of it beside it.
+fn with_copy(events: usize) -> Place {
+    let place = crate::ledger::support::empty();
+    place.expect(&["key", "new", "--role", "operator", "-o", "operator"], 0, &[]);
+    let init = ["init", "led", "--name", "example.org/agents", "--operator", "operator.pub"];
+    place.expect(&init, 0, &[]);
+    for _ in 0..events {
+        append(&place, "led", 0);
+    }
+    copy(&place.path("led"), &place.path("copy"));
+    place
+}
+
+#[track_caller]
+fn append(place: &Place, ledger: &str, exit: i32) -> String {
+    let event = ["--type", "tool.call", "--actor", "agent:a", "--payload", "1"];
+    place.expect(&[&["append", ledger], &event[..]].concat(), exit, &[])
+}
+
+/// Copies a directory with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+    fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
+}
+
+/// Takes the last bytes of the last segment away.
+fn cut(place: &Place, bytes: u64) {
+    let file = fs::OpenOptions::new().write(true).open(place.path("led/segment-0000000000"));
+    let file = file.unwrap();
+    file.set_len(file.metadata().unwrap().len() - bytes).unwrap();
+}
+
+fn put_back(place: &Place) {
+    for name in ["segment-0000000000", "durable"] {
+        fs::copy(place.path("copy").join(name), place.path("led").join(name)).unwrap();
+    }
+}
+
+fn quarantine(place: &Place) -> Value {
+    let found = place.expect(&["quarantine", "show", "led", "--json"], 0, &[]);
+    let found: Value = serde_json::from_str(&found).unwrap();
+    schema::check("quarantine show", &found);
+    found["quarantines"][0].clone()
+}
+
+const RECONCILE: [&str; 5] = ["quarantine", "reconcile", "led", "--note", "from the copy"];
+
+/// [F-halt-1] [F-reconcile-1]
+#[test]
+fn a_ledger_that_lost_its_end_takes_nothing_until_it_is_back() {
+    let place = with_copy(5);
+    cut(&place, 600);
+    let said = append(&place, "led", QUARANTINED);
+    assert!(said.contains("LEDGER_DAMAGED") && said.contains("quarantine"), "{said}");
+    let found = quarantine(&place);
+    assert_eq!(found["status"], "open");
+    assert_eq!(found["discontinuity"]["code"], "LEDGER_DAMAGED");
+    assert_eq!(found["discontinuity"]["detector"], "open");
+    assert_eq!(found["copies"], serde_json::json!(["copy-durable", "copy-segment-0000000000"]));
+    append(&place, "led", QUARANTINED);
+    place.expect(&["quarantine", "note", "led", "--by", "human:o", "--note", "looked"], 0, &[]);
+    place.expect(&["quarantine", "show", "led"], 0, &["looked", "human:o", "last good: entry 4"]);
+    // Reading goes on, and status says how it stands.
+    place.expect(&["verify", "led"], 1, &["FRAME_HEAD"]);
+    place.expect(&["log", "led"], 1, &["tool.call"]);
+    let status: Value =
+        serde_json::from_str(&place.expect(&["status", "led", "--json"], 0, &[])).unwrap();
+    schema::check("status", &status);
+    assert_eq!(status["quarantined"], true);
+    assert_eq!(status["quarantine"]["id"], found["id"]);
+    // Nobody sets it going by saying that it is well.
+    place.expect(&RECONCILE, QUARANTINED, &["QUARANTINE_UNPROVED"]);
+    put_back(&place);
+    place.expect(&["verify", "led"], 0, &["intact"]);
+    append(&place, "led", QUARANTINED);
+    place.expect(&RECONCILE, 0, &["reconciled by entry 6"]);
+    append(&place, "led", 0);
+    place.expect(&["verify", "led"], 0, &["intact: 8 entries"]);
+    assert_eq!(quarantine(&place)["status"], "reconciled");
+    place.expect(&RECONCILE, 1, &["NOT_QUARANTINED"]);
+    let entry = place.expect(&["show", "led", "6"], 0, &["quarantine.reconciled"]);
+    assert!(entry.contains("quarantine"), "{entry}");
+}
+
+/// [F-halt-2] Whatever is done to log and mark, alone.
+#[test]
+fn a_marker_that_is_removed_changed_or_restored_sets_nothing_going() {
+    let place = with_copy(3);
+    cut(&place, 600);
+    append(&place, "led", QUARANTINED);
+    put_back(&place);
+    let (log, halts) = (place.path("led/quarantine"), place.path("home/halts"));
+    copy(&log, &place.path("kept-log"));
+    copy(&halts, &place.path("kept-halts"));
+    let restore = || {
+        let _ = fs::remove_dir_all(&log);
+        let _ = fs::remove_dir_all(&halts);
+        copy(&place.path("kept-log"), &log);
+        copy(&place.path("kept-halts"), &halts);
+    };
+    // The log is gone.
+    fs::remove_dir_all(&log).unwrap();
+    append(&place, "led", QUARANTINED);
+    restore();
+    // The mark is gone.
+    fs::remove_dir_all(&halts).unwrap();
+    append(&place, "led", QUARANTINED);
+    restore();
+    // Each byte of the first record, changed.
+    let case = fs::read_dir(&log).unwrap().next().unwrap().unwrap().path();
+    let record = case.join("record-0000000000");
+    let whole = fs::read(&record).unwrap();
+    for at in (0..whole.len()).step_by(37) {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        fs::write(&record, &changed).unwrap();
+        append(&place, "led", QUARANTINED);
+    }
+    fs::remove_file(&record).unwrap();
+    append(&place, "led", QUARANTINED);
+    restore();
+    place.expect(&RECONCILE, 0, &[]);
+    append(&place, "led", 0);
+    // Brought back from a copy, they say what the chain knows to be over.
+    restore();
+    append(&place, "led", 0);
+    assert_eq!(quarantine(&place)["status"], "reconciled");
+}
+
+/// A resolution that is only in the log is none.
+#[test]
+fn a_log_that_says_resolved_is_not_believed() {
+    let place = with_copy(3);
+    cut(&place, 600);
+    append(&place, "led", QUARANTINED);
+    let damaged = place.path("damaged");
+    copy(&place.path("led"), &damaged);
+    put_back(&place);
+    place.expect(&RECONCILE, 0, &[]);
+    // The files as they were before, with the log as it was after.
+    let log = place.path("resolved-log");
+    copy(&place.path("led/quarantine"), &log);
+    fs::remove_dir_all(place.path("led")).unwrap();
+    copy(&place.path("copy"), &place.path("led"));
+    copy(&log, &place.path("led/quarantine"));
+    append(&place, "led", QUARANTINED);
+}
+
+#[test]
+fn an_operator_halts_a_ledger_and_the_chain_says_so() {
+    let place = with_copy(2);
+    place.expect(&["quarantine", "halt", "led", "--note", "broken into"], 0, &["quarantined"]);
+    append(&place, "led", QUARANTINED);
+    place.expect(&["log", "led", "--all"], 0, &["quarantine.open"]);
+    place.expect(&["verify", "led"], 0, &["intact"]);
+    assert_eq!(quarantine(&place)["discontinuity"]["detector"], "operator");
+    // Without log and mark the chain alone says it.
+    let log = place.path("led/quarantine");
+    copy(&log, &place.path("kept"));
+    fs::remove_dir_all(&log).unwrap();
+    fs::remove_dir_all(place.path("home/halts")).unwrap();
+    append(&place, "led", QUARANTINED);
+    place.expect(&RECONCILE, 0, &["reconciled"]);
+    append(&place, "led", 0);
+    place.expect(&["verify", "led"], 0, &["intact"]);
+    // With the log as it was.
+    copy(&place.path("kept"), &log);
+    append(&place, "led", 0);
+}
+
+/// [F-dismiss-1] [F-dismiss-2]
+#[test]
+fn an_operator_dismisses_what_is_lost_and_another_chain_goes_on() {
+    let place = with_copy(4);
+    append(&place, "led", 0);
+    cut(&place, 900);
+    append(&place, "led", QUARANTINED);
+    place.expect(&["key", "new", "--role", "operator", "-o", "other"], 0, &[]);
+    let dismiss = |key: &'static str, to: &'static str| {
+        let words = ["quarantine", "dismiss", "led", "--note", "lost"];
+        [&words[..], &["--operator-key", key, "--successor", to]].concat()
+    };
+    place.expect(&dismiss("other", "goes-on"), 5, &["APPROVAL"]);
+    assert!(!place.path("goes-on").exists());
+    append(&place, "led", QUARANTINED);
+    place.expect(&dismiss("operator", "led"), 4, &[]);
+    place.expect(&dismiss("operator", "goes-on"), 0, &["dismissed"]);
+    append(&place, "goes-on", 0);
+    append(&place, "led", QUARANTINED);
+    place.expect(&["verify", "goes-on"], 0, &["intact"]);
+    assert_eq!(quarantine(&place)["status"], "ended");
+    // Once more is the same; somewhere else would be two chains that continue one.
+    place.expect(&dismiss("operator", "goes-on"), 0, &[]);
+    place.expect(&RECONCILE, 1, &["QUARANTINE_STATE"]);
+    // The two are one history, whose damage is told.
+    place.expect(&["replay", "goes-on"], 1, &["goes on from", "6 entries"]);
+    let known = fs::read_to_string(place.path("goes-on/predecessor")).unwrap();
+    assert_eq!(Path::new(known.trim()), place.path("led").canonicalize().unwrap());
+}
+
+/// What was durable and not anchored yet is missed all the same: no older copy passes for the whole, with --from or put in place, and the
+/// attempt leaves the way open to an operator.
+#[test]
+fn an_older_copy_is_not_enough_where_the_anchor_is_older_too() {
+    let place = with_copy(3);
+    copy(&place.path("home/anchors"), &place.path("older"));
+    append(&place, "led", 0);
+    append(&place, "led", 0);
+    fs::remove_dir_all(place.path("home/anchors")).unwrap();
+    copy(&place.path("older"), &place.path("home/anchors"));
+    let segment = place.path("led/segment-0000000000");
+    fs::copy(place.path("copy/segment-0000000000"), &segment).unwrap();
+    let said = append(&place, "led", QUARANTINED);
+    assert!(said.contains("LEDGER_CUT"), "{said}");
+    place.expect(&RECONCILE, QUARANTINED, &["QUARANTINE_UNPROVED"]);
+    let from = [&RECONCILE[..], &["--from", "copy"]].concat();
+    place.expect(&from, QUARANTINED, &["QUARANTINE_SOURCE", "6 were durable"]);
+    assert_eq!(
+        fs::read(&segment).unwrap(),
+        fs::read(place.path("copy/segment-0000000000")).unwrap()
+    );
+    let dismiss = ["quarantine", "dismiss", "led", "--note", "lost", "--operator-key", "operator"];
+    place.expect(&[&dismiss[..], &["--successor", "goes-on"]].concat(), 0, &["dismissed"]);
+    append(&place, "goes-on", 0);
+}
+
+/// [F-reconcile-2]
+#[test]
+fn a_drill_can_be_gone_through() {
+    let place = crate::ledger::support::empty();
+    let steps = place.expect(&["quarantine", "drill", "-o", "d"], 0, &["quarantine reconcile"]);
+    place.expect(&["quarantine", "drill", "-o", "d"], 2, &["is there already"]);
+    let lines: Vec<&str> = steps.lines().filter(|l| l.starts_with("  sigchain ")).collect();
+    assert!(lines.len() >= 9, "{steps}");
+    let exits = [8, 0, 1, 0, 8, 0, 0, 0];
+    for (line, exit) in lines.iter().zip(exits) {
+        let line = line.trim().replacen("sigchain", env!("CARGO_BIN_EXE_sigchain"), 1);
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &line]).current_dir(place.path("d"));
+        shell.env("SIGCHAIN_HOME", place.path("d/home"));
+        let output = shell.output().unwrap();
+        assert_eq!(output.status.code(), Some(exit), "{line}: {}", text(&output));
+    }
+}
+
+/// A byte of an entry that was sealed long ago: nobody looks at it who opens the ledger, and the scrub finds it.
+#[test]
+fn the_scrub_finds_what_opening_does_not_look_at() {
+    let place = with_copy(6);
+    place.expect(&["scrub", "led"], 0, &["7 entries", "nothing is wrong"]);
+    let path = place.path("led/segment-0000000000");
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    append(&place, "led", 0);
+    place.expect(&["scrub", "led"], QUARANTINED, &["segment-0000000000", "quarantine"]);
+    let found = quarantine(&place);
+    assert_eq!(found["discontinuity"]["detector"], "scrub");
+    append(&place, "led", QUARANTINED);
+    place.expect(&["verify", "led"], 1, &["FRAME_BODY"]);
+    place.expect(&RECONCILE, QUARANTINED, &["QUARANTINE_UNPROVED"]);
+    bytes[at] ^= 1;
+    let now = fs::read(&path).unwrap();
+    bytes.extend_from_slice(&now[bytes.len()..]);
+    fs::write(&path, &bytes).unwrap();
+    place.expect(&RECONCILE, 0, &["reconciled"]);
+    append(&place, "led", 0);
+    place.expect(&["scrub", "led"], 0, &["nothing is wrong"]);
+}
+
+#[test]
+fn what_is_no_quarantine_is_said() {
+    let place = place();
+    place.expect(&["quarantine", "list", "led"], 0, &["none"]);
+    let listed = place.expect(&["quarantine", "list", "led", "--json"], 0, &[]);
+    schema::check("quarantine list", &serde_json::from_str(&listed).unwrap());
+    place.expect(&["quarantine", "show", "led"], 1, &["NOT_QUARANTINED"]);
+    place.expect(&RECONCILE, 1, &["NOT_QUARANTINED"]);
+    place.expect(&["quarantine", "list", "nowhere"], 4, &["FS_MISSING"]);
+    let long = "x".repeat(5000);
+    place.expect(&["quarantine", "halt", "led", "--note", &long], 5, &["4096"]);
+    append(&place, "led", 0);
+}
