@@ -39,6 +39,33 @@ pub(super) struct Site {
     pub(super) place: Option<String>,
 }
 
+/// A quarantine, as its log and the anchors tell it.
+pub(super) struct Known {
+    pub(super) id: EventId,
+    logged: Logged,
+    marked: bool,
+    pub(super) why: String,
+}
+
+impl Known {
+    /// Whether it halts the ledger, as far as can be told without the chain.
+    pub(super) fn halts(&self) -> bool {
+        self.logged != Logged::Resolved || self.marked
+    }
+
+    fn of(case: &Case, mark: Option<EventId>) -> Self {
+        let why = match (&case.damage, case.successor(), case.discontinuity()) {
+            (Some(damage), ..) => format!("its log is damaged: {damage}"),
+            (None, Some(successor), _) => {
+                format!("the chain has ended, and {successor} continues it")
+            }
+            (None, None, Some(found)) => found.to_string(),
+            (None, None, None) => "its log does not say why".to_owned(),
+        };
+        Self { id: case.id, logged: case.logged(), marked: mark == Some(case.id), why }
+    }
+}
+
 /// Why a ledger is not opened.
 pub(super) struct Stop {
     pub(super) code: &'static str,
@@ -84,13 +111,13 @@ pub(super) fn quarantined(id: &EventId, why: &str) -> OpenError {
 }
 
 /// Whether an error that a directory could not be opened with says that its files are no pieces of one chain.
-pub(super) fn is_fault(error: &io::Error) -> bool {
+fn is_fault(error: &io::Error) -> bool {
     code_of(error) == "LEDGER_FILES" && error.kind() == io::ErrorKind::InvalidData
 }
 
 impl Site {
     /// The quarantine that the anchors know for this place.
-    pub(super) fn mark(&self) -> io::Result<Option<EventId>> {
+    fn mark(&self) -> io::Result<Option<EventId>> {
         let Some(place) = &self.place else { return Ok(None) };
         let (mut failed, mut has_answered) = (None, false);
         for sink in &self.sinks {
@@ -124,11 +151,8 @@ impl Site {
         let chain_id = Directory::chain_in(&*self.folder);
         match self.known() {
             // What the chain says cannot be asked; one that was resolved is another than what is found now.
-            Ok(known) => match known
-                .iter()
-                .find(|(_, logged, marked, _)| *logged != Logged::Resolved || *marked)
-            {
-                Some((id, .., why)) => quarantined(id, why),
+            Ok(known) => match known.iter().find(|known| known.halts()) {
+                Some(known) => quarantined(&known.id, &known.why),
                 None => self.stop(stop, (chain_id, Digest::ZERO), signers, options),
             },
             Err(error) => error.into(),
@@ -166,13 +190,14 @@ impl Site {
         OpenError::Stopped { code, what, quarantine }
     }
 
-    /// All that logs and anchors know: id, what its log says, whether it is marked, and its words.
-    pub(super) fn known(&self) -> io::Result<Vec<(EventId, Logged, bool, String)>> {
+    /// All that logs and anchors know.
+    pub(super) fn known(&self) -> io::Result<Vec<Known>> {
         let mark = self.mark()?;
-        let mut known: Vec<_> = cases(&*self.folder)?.iter().map(|case| told(case, mark)).collect();
-        if let Some(id) = mark.filter(|id| known.iter().all(|(known, ..)| known != id)) {
+        let mut known: Vec<_> =
+            cases(&*self.folder)?.iter().map(|case| Known::of(case, mark)).collect();
+        if let Some(id) = mark.filter(|id| known.iter().all(|known| known.id != *id)) {
             let why = "the anchors say so; its log is gone".to_owned();
-            known.push((id, Logged::Nothing, true, why));
+            known.push(Known { id, logged: Logged::Nothing, marked: true, why });
         }
         Ok(known)
     }
@@ -193,7 +218,7 @@ impl Site {
             }
             None => None,
         };
-        for (id, logged, marked, why) in &known {
+        for Known { id, logged, marked, why } in &known {
             let event = quarantine::resolution_id(id);
             let met = opening.resolved.iter().find(|(met, _)| *met == event);
             let before = || view.as_ref().and_then(|view| view.resolution(&event));
@@ -208,7 +233,7 @@ impl Site {
         }
         if opening.halted && resolving.is_none() {
             let why = "its last entry says so; neither log nor anchors do any more";
-            let last = known.last().map_or(EventId::new(0, [0; 10]), |(id, ..)| *id);
+            let last = known.last().map_or(EventId::new(0, [0; 10]), |known| known.id);
             return Err(quarantined(&last, why));
         }
         Ok(to_finish)
@@ -294,16 +319,6 @@ impl Site {
         let Some(place) = &self.place else { return Ok(()) };
         self.sinks.iter().try_for_each(|sink| sink.lift(place, id))
     }
-}
-
-fn told(case: &Case, mark: Option<EventId>) -> (EventId, Logged, bool, String) {
-    let why = match (&case.damage, case.successor(), case.discontinuity()) {
-        (Some(damage), ..) => format!("its log is damaged: {damage}"),
-        (None, Some(successor), _) => format!("the chain has ended, and {successor} continues it"),
-        (None, None, Some(found)) => found.to_string(),
-        (None, None, None) => "its log does not say why".to_owned(),
-    };
-    (case.id, case.logged(), mark == Some(case.id), why)
 }
 
 /// How a quarantine is resolved, and by which entry.
@@ -411,7 +426,7 @@ const FINISHING: Duration = Duration::from_secs(10);
 const COPIES: usize = 16;
 
 /// What of the ledger is to be set aside, where it stops from one segment on.
-pub(super) fn concerned(folder: &dyn Folder, from: &str) -> Vec<String> {
+fn concerned(folder: &dyn Folder, from: &str) -> Vec<String> {
     let mut names = folder.names().unwrap_or_default();
     names.retain(|name| {
         let is_piece = name.starts_with("segment") || name.starts_with("standin");
@@ -423,6 +438,6 @@ pub(super) fn concerned(folder: &dyn Folder, from: &str) -> Vec<String> {
 }
 
 /// Where something is wrong, if it is not known more exactly.
-pub(super) fn words(error: &io::Error) -> String {
+fn words(error: &io::Error) -> String {
     DiskError::of(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

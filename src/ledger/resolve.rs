@@ -12,22 +12,22 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use crate::checkpoint::Checkpoint;
-use crate::codec::len_u64;
 use crate::digest::Digest;
 use crate::directory::Directory;
-use crate::disk::{self, File, Folder, code_of};
+use crate::disk::{self, Folder, code_of};
 use crate::error::{AppendError, OpenError, Refusal};
+use crate::frame::Written;
 use crate::id::EventId;
 use crate::ledger::Ledger;
 use crate::ledger::anchoring::place_of;
 use crate::ledger::files::Signers;
 use crate::ledger::genesis::Genesis;
-use crate::ledger::halt::{Site, found_by_hand};
+use crate::ledger::halt::{Known, Site, found_by_hand};
 use crate::ledger::keys::Change;
 use crate::ledger::options::Options;
 use crate::ledger::repair::Repair;
 use crate::limit::{self, FieldError};
-use crate::quarantine::machine::{self, Event, Logged, State};
+use crate::quarantine::machine::{self, Event, State};
 use crate::quarantine::{self, Case, Fields, Kind, Log, NOTE_MAX, RECONCILED, cases, fitting};
 use crate::reserved::{Predecessor, Reserved, STATEMENT_MAX};
 use crate::signer::Signer;
@@ -37,8 +37,6 @@ use crate::verify::{self, Seen, Verdict, Verifier};
 
 /// The file of a ledger that continues another, with the path at which that one was.
 pub(super) const PREDECESSOR: &str = "predecessor";
-/// Bytes that are hashed at once.
-const BLOCK: usize = 1 << 20;
 /// How long closing may take.
 const CLOSING: Duration = Duration::from_secs(60);
 
@@ -144,13 +142,7 @@ impl Halted {
     /// Takes hold of a ledger that is halted.
     fn hold(site: Site, options: &Options) -> Result<Self, ResolveError> {
         Directory::hold(&*site.folder, options.files.wait)?;
-        let mut halted = None;
-        for (id, logged, marked, _) in site.known()? {
-            // What the chain has resolved is finished when it is opened; what is left is what halts it.
-            if logged != Logged::Resolved || marked {
-                halted = Some(id);
-            }
-        }
+        let halted = site.known()?.iter().rfind(|known| known.halts()).map(|known| known.id);
         let found = cases(&*site.folder)?;
         // One whose log says that it is resolved, and whose chain does not.
         let last = || {
@@ -237,7 +229,7 @@ fn halted_by(folder: &Arc<dyn Folder>) -> Option<EventId> {
     let mut frames = Frames::new();
     view.read(view.entries().checked_sub(1)?, 1, &mut frames).ok()?;
     let frame = frames.iter().next()?;
-    let written = crate::frame::Written::parse(frame.left, frame.body).ok()?;
+    let written = Written::parse(frame.left, frame.body).ok()?;
     (written.fields.event_type == quarantine::OPEN).then_some(written.fields.event_id)
 }
 
@@ -261,11 +253,8 @@ impl Ledger {
     pub fn quarantined_at(path: &Path, options: &Options) -> io::Result<Option<(EventId, String)>> {
         let folder = disk::open_to_read(path)?;
         let site = Site { folder, sinks: options.files.sinks()?, place: place_of(path).ok() };
-        let known = site.known()?;
-        let mut halting = known
-            .into_iter()
-            .filter(|(_, logged, marked, _)| *logged != Logged::Resolved || *marked);
-        Ok(halting.next_back().map(|(id, .., why)| (id, why)))
+        let halting = site.known()?.into_iter().rfind(Known::halts);
+        Ok(halting.map(|known| (known.id, known.why)))
     }
 
     /// Writes something down in the log of a ledger that is halted.
@@ -333,14 +322,14 @@ impl Ledger {
             None => None,
         };
         if let Err(unrestored) = vouched(&halted.site, held) {
-            // Refused in every state: what came from the source goes again, and what was there counts as before.
-            halted.step(Event::Unrestored).err();
+            // What came from the source goes again, and what was there counts as before.
             if let Some(repaired) = repaired {
                 repaired.withdraw(&*halted.site.folder)?;
             }
             return Err(unrestored);
         }
         options.files.resolving = Some(halted.id);
+        // What was put in place stays, whatever fails from here on: all of it is vouched for, and a segment may have been begun behind it.
         let ledger = Self::open_over(halted.site.clone(), signers, options)?;
         if halted.state == State::Halted {
             halted.step(Event::Restored)?;
@@ -383,7 +372,6 @@ impl Ledger {
         let proved = Proved::read(&halted.site.folder)?;
         let hash = operator.public().operator_hash();
         if !proved.operators.contains(&hash) {
-            halted.step(Event::Unapproved).err();
             let what = format!(
                 "expected the key of an operator of chain {}, found {}",
                 proved.chain_id,
@@ -463,7 +451,7 @@ fn continues(path: &Path) -> Option<(Digest, Digest)> {
     Some((view.chain_id(), found?))
 }
 
-fn reserved(written: &crate::frame::Written<'_>) -> Option<Reserved> {
+fn reserved(written: &Written<'_>) -> Option<Reserved> {
     let fields = &written.fields;
     if !limit::is_reserved(&fields.event_type) {
         return None;
@@ -566,24 +554,12 @@ pub(crate) fn evidence(folder: &dyn Folder) -> io::Result<Digest> {
     names.sort_unstable();
     let mut all = Sha256::new();
     for name in names {
-        let (length, digest) = hash(&*folder.open(&name, false)?)?;
+        let file = folder.open(&name, false)?;
+        let (length, digest) = quarantine::pass(&*file, |_, _| Ok(()))?;
         all.update(name.as_bytes());
         all.update([0]);
         all.update(length.to_be_bytes());
         all.update(digest.as_bytes());
     }
     Ok(Digest::new(all.finalize().into()))
-}
-
-fn hash(file: &dyn File) -> io::Result<(u64, Digest)> {
-    let (mut at, mut hash, mut block) = (0, Sha256::new(), vec![0; BLOCK]);
-    loop {
-        let count = file.read_at(&mut block, at)?;
-        let read = block.get(..count).unwrap_or_default();
-        if read.is_empty() {
-            return Ok((at, Digest::new(hash.finalize().into())));
-        }
-        hash.update(read);
-        at = at.saturating_add(len_u64(count));
-    }
 }

@@ -27,29 +27,38 @@ const NEXT: &str = "record.next";
 /// Bytes of a record.
 const RECORD_MAX: u64 = 64 << 10;
 const FORMAT: u64 = 1;
+/// Bytes of a file that are read at once.
+const BLOCK: usize = 1 << 20;
 
 /// The name of the copy of a file that was set aside.
 pub(crate) fn copy_name(name: &str) -> String {
     format!("copy-{name}")
 }
 
-/// Copies a file into a folder: durable, but for its name, when this comes back. Gives its length and digest.
-pub(crate) fn copy(from: &dyn File, to: &dyn Folder, name: &str) -> io::Result<(u64, Digest)> {
-    let file = to.create(name)?;
-    let mut hash = Sha256::new();
-    let (mut at, mut block) = (0, vec![0; 1 << 20]);
+/// Reads a file from end to end, and hands on each piece with its place. Gives its length and digest.
+pub(crate) fn pass(
+    from: &dyn File,
+    mut each: impl FnMut(&[u8], u64) -> io::Result<()>,
+) -> io::Result<(u64, Digest)> {
+    let (mut at, mut hash, mut block) = (0, Sha256::new(), vec![0; BLOCK]);
     loop {
         let count = from.read_at(&mut block, at)?;
         let read = block.get(..count).unwrap_or_default();
         if read.is_empty() {
-            break;
+            return Ok((at, Digest::new(hash.finalize().into())));
         }
         hash.update(read);
-        file.write_at(read, at)?;
+        each(read, at)?;
         at = at.saturating_add(len_u64(count));
     }
+}
+
+/// Copies a file into a folder: durable, but for its name, when this comes back. Gives its length and digest.
+pub(crate) fn copy(from: &dyn File, to: &dyn Folder, name: &str) -> io::Result<(u64, Digest)> {
+    let file = to.create(name)?;
+    let copied = pass(from, |read, at| file.write_at(read, at))?;
     file.sync()?;
-    Ok((at, Digest::new(hash.finalize().into())))
+    Ok(copied)
 }
 
 /// What a record says.
