@@ -81,7 +81,7 @@ fn best(times: usize, measure: impl FnMut() -> f64) -> f64 {
 fn reference_event(n: u64) -> Event {
     let payload = format!("{{\"n\":{n:012},\"text\":\"{}\"}}", "x".repeat(228));
     assert_eq!(payload.len(), 256);
-    Event::new("agent:planner", "tool.call")
+    Event::new("agent:planner", "work.done")
         .unwrap()
         .episode("session-4f2a9c81d0")
         .unwrap()

@@ -24,7 +24,7 @@ fn key() -> SigningKey {
 
 fn written() -> Written<'static> {
     let payload = Payload::new("application/json", vec![b'x'; 256]).unwrap();
-    let event = Event::new("agent:planner", "tool.call").unwrap().payload(payload.clone());
+    let event = Event::new("agent:planner", "work.done").unwrap().payload(payload.clone());
     let part = payload.salted(|| [7; 16]);
     let place = Place {
         chain_id: Digest::ZERO,

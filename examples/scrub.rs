@@ -28,7 +28,7 @@ fn key(n: u8) -> SigningKey {
 
 fn event() -> Event {
     let payload = Payload::new("application/octet-stream", vec![b'x'; 256]).unwrap();
-    Event::new("agent:planner", "tool.call").unwrap().payload(payload)
+    Event::new("agent:planner", "work.done").unwrap().payload(payload)
 }
 
 fn options(pace: Option<Pace>) -> Options {

@@ -8,6 +8,7 @@ use crate::id::EventId;
 use crate::limit::FieldError;
 use crate::receipt::{Receipt, Reference};
 use crate::signer::SignerError;
+use crate::vocabulary::{IllFormed, Unfit};
 
 /// Why an event has no receipt. There are two kinds, and they call for different things.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +103,8 @@ pub enum Refusal {
         /// What differs.
         differs: &'static str,
     },
+    /// It is not of the form that its type has.
+    IllFormed(Box<IllFormed>),
     /// A write failed earlier, and nothing has been written since.
     LedgerFailed(String),
     /// Something panicked while the ledger was at work.
@@ -167,6 +170,9 @@ impl Refusal {
             Self::IdBusy => ("EVENT_ID_BUSY", "append it again"),
             Self::IdIncomparable { .. } => ("EVENT_ID_INCOMPARABLE", RETRY),
             Self::IdUsed { .. } => ("EVENT_ID_USED", RETRY),
+            Self::IllFormed(_) => {
+                ("EVENT_ILL_FORMED", "mend it after spec/events.md, or take a type of your own")
+            }
             Self::LedgerFailed(_) => ("LEDGER_FAILED", REOPEN),
             Self::NotInstalled => {
                 ("NOT_INSTALLED", "call sigchain::install first and keep its guard")
@@ -219,6 +225,7 @@ impl fmt::Display for Refusal {
                 "event id {} is that of entry {}, which has another {differs}",
                 first.event_id, first.sequence
             ),
+            Self::IllFormed(error) => write!(f, "{error}"),
             Self::LedgerFailed(what) => write!(f, "an earlier write failed: {what}"),
             Self::NotInstalled => f.write_str("no ledger is installed"),
             Self::Panicked => f.write_str("something panicked while the ledger was at work"),
@@ -237,6 +244,15 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+impl From<Unfit> for Refusal {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Field(error) => Self::Field(error),
+            Unfit::Form(error) => Self::IllFormed(error),
+        }
+    }
+}
 
 /// What to do about a rule of the chain.
 fn of_chain(code: Code) -> &'static str {

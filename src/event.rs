@@ -6,6 +6,32 @@ use crate::limit::{self, FieldError};
 use crate::payload::Payload;
 use crate::stamp::{Stamp, ValidTime};
 
+/// The class of way by which an event comes in. It is set by the way and not by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Capture {
+    /// Something that stops the action when it cannot be recorded.
+    Gate,
+    /// From another record, later.
+    Import,
+    /// Somebody said so: a plain append.
+    Manual,
+    /// Something that sees the action and cannot stop it.
+    Observer,
+}
+
+impl Capture {
+    /// Its name in payloads.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gate => "gate",
+            Self::Import => "import",
+            Self::Manual => "manual",
+            Self::Observer => "observer",
+        }
+    }
+}
+
 /// What the caller says happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_field_names, reason = "the names are those of the sixteen fields")]
@@ -13,6 +39,8 @@ pub struct Event {
     pub(crate) actor: String,
     /// What its stamp must exceed.
     pub(crate) after: Option<Stamp>,
+    /// How it came in, where that is not by a plain append.
+    pub(crate) capture: Option<Capture>,
     pub(crate) causation_id: Option<EventId>,
     pub(crate) correlation_id: Option<String>,
     pub(crate) episode_id: Option<String>,
@@ -61,6 +89,7 @@ impl Event {
         Self {
             actor: actor.to_owned(),
             after: None,
+            capture: None,
             causation_id: None,
             correlation_id: None,
             episode_id: None,
@@ -96,6 +125,12 @@ impl Event {
     #[must_use]
     pub fn caused_by(self, cause: EventId) -> Self {
         Self { causation_id: Some(cause), ..self }
+    }
+
+    /// It came in by such a way.
+    #[must_use]
+    pub(crate) fn captured(self, capture: Capture) -> Self {
+        Self { capture: Some(capture), ..self }
     }
 
     /// Comes after a moment in another ledger: the receipt of its cause there, the reference that came in a header, or a

@@ -84,6 +84,7 @@ mod sync;
 pub mod text;
 pub mod tree;
 pub mod verify;
+pub mod vocabulary;
 
 #[cfg(all(feature = "std", unix))]
 pub use crate::ledger::{install, installed, record};

@@ -19,7 +19,26 @@ pub struct Payload {
     leaves: Vec<(String, String, Vec<u8>)>,
 }
 
+/// What a payload is made of, to look at.
+#[derive(Clone, Debug)]
+pub(crate) enum Media<'p> {
+    /// Name, media type and bytes of each field.
+    Fields(Vec<(&'p str, &'p str, &'p [u8])>),
+    /// Media type and bytes.
+    Whole(&'p str, &'p [u8]),
+}
+
 impl Payload {
+    /// To look at it before it is committed to.
+    pub(crate) fn media(&self) -> Media<'_> {
+        let mut leaves =
+            self.leaves.iter().map(|(name, media, bytes)| (&**name, &**media, &**bytes));
+        if self.by_field {
+            return Media::Fields(leaves.collect());
+        }
+        leaves.next().map_or(Media::Whole("", &[]), |(_, media, bytes)| Media::Whole(media, bytes))
+    }
+
     /// Bytes committed as a whole. An empty media type says nothing about them.
     pub fn new(media_type: &str, bytes: impl Into<Vec<u8>>) -> Result<Self, FieldError> {
         let payload = Self {

@@ -42,7 +42,7 @@ fn signers() -> Signers {
 }
 
 fn event(n: u64) -> Event {
-    Event::new("agent:tester", "tool.call").unwrap().correlation(&n.to_string()).unwrap()
+    Event::new("agent:tester", "test.call").unwrap().correlation(&n.to_string()).unwrap()
 }
 
 fn fresh(name: &str) -> PathBuf {
@@ -547,7 +547,7 @@ fn turn(path: &Path, n: u64) {
 }
 
 fn early(n: u64) -> Event {
-    Event::new("agent:tester", "tool.call").unwrap().correlation(&format!("early-{n}")).unwrap()
+    Event::new("agent:tester", "test.call").unwrap().correlation(&format!("early-{n}")).unwrap()
 }
 
 /// A signer that fails as often as it is told.
@@ -699,7 +699,7 @@ fn what_is_only_opened_and_closed_does_not_grow() {
     ledger.append(event(3)).unwrap();
     let types: Vec<_> =
         (1..=3).map(|n| ledger.entry(n).unwrap().unwrap().fields.event_type.into_owned()).collect();
-    assert_eq!(types, ["chain.abandoned", "epoch.begun", "tool.call"]);
+    assert_eq!(types, ["chain.abandoned", "epoch.begun", "test.call"]);
 }
 
 /// A record that is not of these files can stop an open. It never has a segment begin in the midst of a frame.
@@ -713,7 +713,7 @@ fn a_record_of_a_copy_spoils_nothing() {
     // Its length is that of a place within the last group.
     let append = |path: &Path, correlation: &str, count: usize| {
         let ledger = Ledger::open_at(path, signers(), unanchored()).unwrap();
-        let event = Event::new("agent:tester", "tool.call").unwrap();
+        let event = Event::new("agent:tester", "test.call").unwrap();
         let event = || event.clone().correlation(correlation).unwrap();
         ledger.append_batch((0..count).map(|_| event()).collect()).unwrap();
     };

@@ -35,7 +35,7 @@ fn signers() -> Signers {
 }
 
 fn event(n: u64) -> Event {
-    Event::new("agent:tester", "tool.call").unwrap().correlation(&n.to_string()).unwrap()
+    Event::new("agent:tester", "test.call").unwrap().correlation(&n.to_string()).unwrap()
 }
 
 /// Without anchors: what the files can show by themselves.
@@ -204,7 +204,7 @@ fn what_was_torn_is_listed_once() {
     }
     let ledger = Ledger::open_at(&path, signers(), options()).unwrap();
     ledger.append(event(9)).unwrap();
-    assert_eq!(types(&ledger, 4), ["chain.abandoned", "epoch.begun", "tool.call"]);
+    assert_eq!(types(&ledger, 4), ["chain.abandoned", "epoch.begun", "test.call"]);
     let list = ledger.entry(4).unwrap().unwrap();
     let Ok(Reserved::Abandoned { entries, .. }) = Reserved::parse("chain.abandoned", &list.part, 4)
     else {
@@ -219,7 +219,7 @@ fn what_was_torn_is_listed_once() {
         ledger.append(event(10)).unwrap();
     }
     let ledger = Ledger::open_at(&path, signers(), options()).unwrap();
-    assert_eq!(types(&ledger, 7), ["tool.call", "epoch.begun", "tool.call"]);
+    assert_eq!(types(&ledger, 7), ["test.call", "epoch.begun", "test.call"]);
 }
 
 /// A segment counts of the one before only what was durable: damage there is no torn tail, wherever the frames behind it are.

@@ -47,3 +47,4 @@ mod tidy;
 mod unique;
 mod upgrades;
 mod vectors;
+mod vocabulary;

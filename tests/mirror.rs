@@ -116,7 +116,7 @@ fn varied(entries: u64) -> Arc<Original> {
         match random.next() % 8 {
             0 => {
                 for left in [2, 1, 0] {
-                    build.push(Draft::new(Event::new("agent:a", "tool.call").unwrap()).left(left));
+                    build.push(Draft::new(Event::new("agent:a", "test.call").unwrap()).left(left));
                 }
             }
             1 if at < 200 => {

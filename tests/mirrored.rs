@@ -90,7 +90,7 @@ impl Place {
 
 fn append(ledger: &Ledger, count: u64) {
     for n in 0..count {
-        let event = Event::new("agent:a", "tool.call").unwrap();
+        let event = Event::new("agent:a", "test.call").unwrap();
         ledger.append(event.correlation(&n.to_string()).unwrap()).unwrap();
     }
 }

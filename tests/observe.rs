@@ -30,7 +30,7 @@ fn check_gauge(values: &[(String, DebugValue)], name: &str, expected: f64) {
 
 fn event() -> Event {
     let payload = Payload::new("text/plain", CANARY).unwrap();
-    Event::new("agent:secret-actor", "tool.call").unwrap().payload(payload)
+    Event::new("agent:secret-actor", "test.call").unwrap().payload(payload)
 }
 
 /// Keeps what is written.

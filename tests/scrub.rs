@@ -25,7 +25,7 @@ fn options(pace: Option<Pace>) -> Options {
 }
 
 fn event() -> Event {
-    Event::new("agent:tester", "tool.call").unwrap()
+    Event::new("agent:tester", "test.call").unwrap()
 }
 
 /// A ledger of several segments, closed.

@@ -40,7 +40,7 @@ fn signers() -> Signers {
 }
 
 fn event(n: u64) -> Event {
-    Event::new("agent:tester", "tool.call").unwrap().correlation(&format!("{n:05}")).unwrap()
+    Event::new("agent:tester", "test.call").unwrap().correlation(&format!("{n:05}")).unwrap()
 }
 
 fn id(n: u8) -> EventId {

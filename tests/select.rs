@@ -58,7 +58,7 @@ fn view(path: &Path) -> Directory {
     Directory::view(disk::open_to_read(path).unwrap()).unwrap()
 }
 
-const TYPES: [&str; 5] = ["llm.request", "llm.response", "tool.call", "llm.tool.call", "note"];
+const TYPES: [&str; 5] = ["lab.request", "lab.response", "test.call", "lab.test.call", "note"];
 
 fn trace(n: usize) -> TraceId {
     TraceId::from_bytes([u8::try_from(n + 1).unwrap(); 16]).unwrap()
@@ -170,13 +170,13 @@ impl Asked {
             filter = filter.until(until);
         }
         if random.below(2) == 0 {
-            filter = filter.event_type("llm.*").unwrap();
+            filter = filter.event_type("lab.*").unwrap();
             let more = random.below(2) == 0;
             if more {
                 filter = filter.event_type("note").unwrap();
             }
             asked.holds.push(Box::new(move |fields| {
-                fields.event_type.starts_with("llm.") || (more && fields.event_type == "note")
+                fields.event_type.starts_with("lab.") || (more && fields.event_type == "note")
             }));
         }
         if random.below(3) == 0 {
@@ -339,7 +339,7 @@ fn a_follower_sees_every_entry_once_through_segments_restarts_and_recoveries() {
     let mut ledger = create(&path);
     let mut follow = view(&path).follow(&Filter::new()).unwrap();
     let mut late = view(&path).follow(&Filter::new()).unwrap();
-    let only = Filter::new().event_type("llm.*").unwrap().since(Point::Sequence(40));
+    let only = Filter::new().event_type("lab.*").unwrap().since(Point::Sequence(40));
     let mut some = view(&path).follow(&only).unwrap();
     let (mut seen, mut seen_of_some) = (give(&mut follow), Vec::new());
     assert_eq!(seen.len(), 1);
@@ -385,7 +385,7 @@ fn a_follower_sees_every_entry_once_through_segments_restarts_and_recoveries() {
 fn a_follower_sees_a_record_that_comes_later() {
     let path = fresh("recordless");
     let ledger = create(&path);
-    let event = || Event::new("agent:a", "tool.call").unwrap();
+    let event = || Event::new("agent:a", "test.call").unwrap();
     ledger.append(event()).unwrap();
     ledger.close(SOON).unwrap();
     drop(ledger);
@@ -455,7 +455,7 @@ fn a_follower_notices_that_the_ledger_was_set_back_or_exchanged() {
     let path = fresh("back");
     let ledger = create(&path);
     // Each as long as any other, so that what comes stands where it is looked for.
-    let event = || Event::new("agent:a", "tool.call").unwrap();
+    let event = || Event::new("agent:a", "test.call").unwrap();
     ledger.append(event()).unwrap();
     ledger.close(SOON).unwrap();
     drop(ledger);

@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["digest", "disk", "id", "limit", "stamp"],
     &["clock", "key", "payload", "point"],
     &["event", "receipt", "signer", "tree"],
-    &["agent", "checkpoint", "entry", "fault", "index", "keyfile"],
+    &["agent", "checkpoint", "entry", "fault", "index", "keyfile", "vocabulary"],
     &["anchor", "frame", "projection", "quarantine", "reserved"],
     &["jsonl", "keyring"],
     &["chain", "chainfile", "proof"],

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::codec::len_u64;
 use crate::error::{AppendError, Refusal};
-use crate::event::Event;
+use crate::event::{Capture, Event};
 use crate::ledger::Ledger;
 use crate::ledger::call::{Call, Draft};
 use crate::ledger::observe;
@@ -35,6 +35,11 @@ impl Ledger {
     /// Records an event, and waits until it is durable.
     pub fn append(&self, event: Event) -> Result<Receipt, AppendError> {
         Ticket(self.send(1, [event], Then::Wait)?).wait()
+    }
+
+    /// Records an event that another record tells of, and waits until it is durable. Its payload says that it came in this way.
+    pub fn import(&self, event: Event) -> Result<Receipt, AppendError> {
+        self.append(event.captured(Capture::Import))
     }
 
     /// Records events as one batch: all of them in a row, or none. One receipt for each.

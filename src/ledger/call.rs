@@ -16,6 +16,7 @@ use crate::payload::{Part, Payload, Salt};
 use crate::projection::Item;
 use crate::receipt::{Receipt, Reference};
 use crate::reserved::Reserved;
+use crate::vocabulary;
 
 /// The actor of the ledger's own entries.
 pub(super) const ACTOR: &str = "sigchain";
@@ -112,8 +113,9 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Commits to the payload. If the event has no id it gets one, whose time is that of its stamp.
-    pub(super) fn new(mut event: Event) -> Result<Self, Refusal> {
+    /// Commits to the payload, with what the ledger says in it. If the event has no id it gets one, whose time is that of its stamp.
+    pub(super) fn new(event: Event) -> Result<Self, Refusal> {
+        let mut event = vocabulary::admit(event)?;
         let payload = std::mem::replace(&mut event.payload, Payload::TAKEN);
         // One call for all that has to be random about an event with a whole payload.
         let [r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, salt @ ..]: [u8; 26] = random()?;

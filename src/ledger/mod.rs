@@ -10,13 +10,13 @@
 //! refusing; one in a reader does not.
 //!
 //! ```
-//! use sigchain::event::Event;
 //! use sigchain::key::SigningKey;
 //! use sigchain::ledger::{Genesis, Ledger};
+//! use sigchain::vocabulary::ToolCall;
 //!
 //! let ledger = Ledger::in_memory(Genesis::new("example.org/agents", SigningKey::generate()?))?;
 //! let _guard = sigchain::install(ledger)?;
-//! let receipt = sigchain::record(Event::new("agent:planner", "tool.call")?)?;
+//! let receipt = sigchain::record(ToolCall::new("search").event("agent:planner")?)?;
 //! assert_eq!(receipt.sequence, 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -176,7 +176,7 @@ fn append(
     }
     prove(&ledger, right, outcome)?;
     let receipt = ledger
-        .append(Event::new("agent:tester", "tool.call").unwrap())
+        .append(Event::new("agent:tester", "test.call").unwrap())
         .map_err(|error| format!("not appended: {error}"))?;
     if usize::try_from(receipt.sequence).unwrap() < right.entries.len() {
         return Err(format!("number {} twice", receipt.sequence));

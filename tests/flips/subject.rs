@@ -100,7 +100,7 @@ impl Place {
 fn event(n: usize) -> Event {
     let text = format!("{{\"n\":{n},\"text\":\"{}\"}}", "x".repeat(n * 37 % 120));
     let payload = Payload::new("application/json", text).unwrap();
-    Event::new("agent:tester", "tool.call").unwrap().payload(payload)
+    Event::new("agent:tester", "test.call").unwrap().payload(payload)
 }
 
 impl Subject {

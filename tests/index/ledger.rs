@@ -38,7 +38,7 @@ fn open(path: &Path) -> Ledger {
 }
 
 fn append(ledger: &Ledger) -> Receipt {
-    ledger.append(Event::new("agent:tester", "tool.call").unwrap()).unwrap()
+    ledger.append(Event::new("agent:tester", "test.call").unwrap()).unwrap()
 }
 
 fn segments(path: &Path) -> usize {
@@ -217,7 +217,7 @@ fn what_no_index_has_yet_is_found() {
             assert_eq!(ledger.find(&receipt.event_id).unwrap().as_ref(), Some(receipt));
         }
     }
-    let again = Event::new("agent:tester", "tool.call").unwrap().id(receipts[0].event_id);
+    let again = Event::new("agent:tester", "test.call").unwrap().id(receipts[0].event_id);
     assert_eq!(ledger.append(again).unwrap(), receipts[0], "recorded twice");
 }
 
@@ -265,7 +265,7 @@ fn proofs_hold_whatever_the_tree_is() {
     let genesis = Genesis::new("example.org/tree", entry_key()).checkpoints(checkpoint_key());
     let ledger = Ledger::create_at(&path, genesis, Options::new().files(files())).unwrap();
     while segments(&path) < 12 {
-        let event = || Event::new("agent:tester", "tool.call").unwrap();
+        let event = || Event::new("agent:tester", "test.call").unwrap();
         ledger.append_batch((0..20).map(|_| event()).collect()).unwrap();
     }
     await_indexes(&path);

@@ -99,7 +99,7 @@ fn a_failing_signer_costs_its_entry_and_no_other() {
     assert_eq!(refused, AppendError::Refused(Refusal::SignerPanicked));
     let receipt = ledger.append(event(4)).unwrap();
     assert_eq!(receipt.sequence, 3);
-    assert_eq!(types(&ledger), ["chain.genesis", "tool.call", "chain.abandoned", "tool.call"]);
+    assert_eq!(types(&ledger), ["chain.genesis", "test.call", "chain.abandoned", "test.call"]);
     let listed = listed(&ledger);
     assert_eq!(listed.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [2, 2]);
     let seen = signer.seen.lock().unwrap().clone();
@@ -234,6 +234,6 @@ fn an_event_comes_after_its_cause_in_another_ledger() {
     let parsed = sigchain::receipt::Reference::parse(&header).unwrap();
     let effect = ledger.append(event(2).caused_by(parsed.event_id).after(parsed)).unwrap();
     assert!(effect.stamp > cause.stamp);
-    assert_eq!(types(&ledger), ["chain.genesis", "clock.anomaly", "tool.call"]);
+    assert_eq!(types(&ledger), ["chain.genesis", "clock.anomaly", "test.call"]);
     verified(&ledger);
 }

@@ -286,7 +286,7 @@ fn a_lost_key_is_rotated_whatever_the_clock_says() {
         assert_eq!((receipt.sequence, receipt.signer), (2, key(10).id()));
         ledger.append(event(3)).unwrap();
         let found = types(&ledger);
-        assert_eq!(found[..3], ["chain.genesis", "tool.call", "key.rotate"]);
+        assert_eq!(found[..3], ["chain.genesis", "test.call", "key.rotate"]);
         assert!(found[3..].contains(&"clock.anomaly".to_owned()), "{found:?}");
         sound(&ledger);
     }

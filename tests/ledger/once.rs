@@ -128,20 +128,20 @@ fn full(actor: &str, event_type: &str) -> Event {
 }
 
 fn usual() -> Event {
-    full("agent:planner", "tool.call")
+    full("agent:planner", "test.call")
 }
 
 /// What of an event can differ, one thing at a time.
 fn others() -> Vec<(&'static str, Event)> {
     let bare = || {
         let payload = Payload::new("text/plain", "what was done").unwrap();
-        Event::new("agent:planner", "tool.call").unwrap().id(id(7)).payload(payload)
+        Event::new("agent:planner", "test.call").unwrap().id(id(7)).payload(payload)
     };
     let without = |with: fn(Event) -> Event| with(bare().schema_version(2));
     let payload = |media_type: &str, bytes: &[u8]| Payload::new(media_type, bytes).unwrap();
     let by_field = Payload::by_field([("x", "text/plain", &b"what was done"[..])]).unwrap();
     vec![
-        ("actor", full("agent:planner2", "tool.call")),
+        ("actor", full("agent:planner2", "test.call")),
         ("causation_id", usual().caused_by(id(2))),
         (
             "causation_id",
@@ -182,7 +182,7 @@ fn others() -> Vec<(&'static str, Event)> {
                     .unwrap()
             }),
         ),
-        ("event_type", full("agent:planner", "tool.calls")),
+        ("event_type", full("agent:planner", "test.calls")),
         ("schema_version", usual().schema_version(3)),
         ("span_id", usual().trace(trace(1), Some(span(2)))),
         ("span_id", usual().trace(trace(1), None)),

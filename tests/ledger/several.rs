@@ -280,7 +280,7 @@ fn of_a_batch_that_fails_only_what_was_shown_is_listed() {
             let shown = signer.seen.lock().unwrap().concat();
             ledger.append(event(80)).unwrap();
             is_listed(&ledger, &shown, 41);
-            assert_eq!(types(&ledger)[41..], ["chain.abandoned", "tool.call"]);
+            assert_eq!(types(&ledger)[41..], ["chain.abandoned", "test.call"]);
             verified(&ledger);
         }
     }

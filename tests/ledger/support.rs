@@ -285,7 +285,7 @@ pub fn ledger_with(
 /// An event with its number in it.
 pub fn event(number: u64) -> Event {
     let payload = Payload::new("application/json", format!("{{\"n\":{number}}}")).unwrap();
-    Event::new("agent:planner", "tool.call").unwrap().payload(payload)
+    Event::new("agent:planner", "test.call").unwrap().payload(payload)
 }
 
 pub fn id(number: u64) -> EventId {

@@ -189,7 +189,7 @@ impl Way {
 }
 
 fn event() -> Event {
-    Event::new("agent:tester", "tool.call").unwrap()
+    Event::new("agent:tester", "test.call").unwrap()
 }
 
 fn code(error: &OpenError) -> &'static str {

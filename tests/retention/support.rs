@@ -34,7 +34,7 @@ pub fn signers() -> Signers {
 }
 
 pub fn event(n: u64) -> Event {
-    Event::new("agent:tester", "tool.call").unwrap().correlation(&format!("{n:05}")).unwrap()
+    Event::new("agent:tester", "test.call").unwrap().correlation(&format!("{n:05}")).unwrap()
 }
 
 /// The id that the test gives to its n-th event.

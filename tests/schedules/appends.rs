@@ -105,7 +105,7 @@ fn id(number: u8) -> EventId {
 }
 
 fn event(actor: &str, number: u8) -> Event {
-    Event::new(actor, "tool.call").unwrap().id(id(number))
+    Event::new(actor, "test.call").unwrap().id(id(number))
 }
 
 /// Appends an event that others append too, this way or that.

@@ -39,7 +39,7 @@ pub fn closed_among_appends() {
     pauses(40);
     let closed = world.ledger.close(FOREVER);
     let refused =
-        world.ledger.append(sigchain::event::Event::new("agent:late", "tool.call").unwrap());
+        world.ledger.append(sigchain::event::Event::new("agent:late", "test.call").unwrap());
     assert_eq!(refused.unwrap_err(), Refusal::Closed.into());
     world.judge(Some(closed)).refused_only(|refusal| {
         matches!(refusal, Refusal::Signer(_) | Refusal::Abandoned | Refusal::Closed)

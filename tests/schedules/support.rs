@@ -502,7 +502,7 @@ impl Caller {
 
     fn events(&mut self, count: usize) -> (Vec<String>, Vec<Event>) {
         let actors: Vec<_> = (0..count).map(|_| self.actor()).collect();
-        let event = |actor: &String| Event::new(actor, "tool.call").unwrap();
+        let event = |actor: &String| Event::new(actor, "test.call").unwrap();
         let events = actors.iter().map(event).collect();
         (actors, events)
     }

@@ -425,7 +425,7 @@ fn the_demonstration_leaves_nothing_behind() {
     assert_eq!(said.matches("caught: ").count(), 10);
     assert!(
         said.contains(
-            " 8  3 actions done; in the midst of tool.call {\"tool\":\"payments.refund\""
+            " 8  3 actions done; in the midst of tool.call {\"capture\":\"manual\",\"tool\":\"payments.refund\""
         ),
         "{said}"
     );

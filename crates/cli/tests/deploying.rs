@@ -111,7 +111,7 @@ fn the_unit_records_and_drains() {
     let mut command = place.by(&words[0]);
     command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut lines = Lines::of(&mut command);
-    let line = "{\"type\":\"tool.call\",\"actor\":\"agent:a\",\"payload\":1}";
+    let line = "{\"type\":\"test.call\",\"actor\":\"agent:a\",\"payload\":1}";
     for _ in 0..20 {
         lines.send(line);
     }

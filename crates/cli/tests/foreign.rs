@@ -52,7 +52,9 @@ const MEANT: &[(&str, &str)] = &[
     ("-n 25", "-n 2"),
     ("2026-07-01T00:00:00Z", "-4"),
     ("2026-09-30T23:59:59.999999Z", "head"),
-    ("'payment.*'", "'tool.*'"),
+    ("'payment.*'", "'test.*'"),
+    ("'tool.*'", "'test.*'"),
+    ("tool.call:arguments", "test.call:arguments"),
     ("SAMPLE/17", "SAMPLE/$(cd SAMPLE; ls *.tlog-proof | head -n 1 | sed 's/.tlog-proof//')"),
     ("--checkpoint HELD --", "--checkpoint HELD.checkpoint --"),
     // What it demands from then on the other examples do not do.
@@ -63,11 +65,11 @@ const MEANT: &[(&str, &str)] = &[
 fn every_command_for_auditors_works() {
     let place = place();
     for (kind, payload) in [
-        ("tool.call", "{\"tool\":\"search\",\"capture\":\"gate\"}"),
-        ("tool.result", "{\"found\":3}"),
-        ("tool.call", "{\"tool\":\"mail\",\"capture\":\"gate\"}"),
+        ("test.call", "{\"tool\":\"search\",\"capture\":\"gate\"}"),
+        ("test.result", "{\"found\":3}"),
+        ("test.call", "{\"tool\":\"mail\",\"capture\":\"gate\"}"),
         ("note", "1"),
-        ("session.end", "{}"),
+        ("visits.end", "{}"),
     ] {
         let args = ["append", "led", "--type", kind, "--actor", "agent:a", "--payload", payload];
         place.expect(&args, 0, &[]);

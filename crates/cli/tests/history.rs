@@ -310,7 +310,7 @@ fn log_shows_a_line_for_each_entry() {
         assert_eq!(words[0], (n + 1).to_string());
         assert_eq!(words[words.len() - 1], "run-7");
     }
-    assert!(lines[7].contains("tool.call") && lines[7].contains("60 B application/json"));
+    assert!(lines[7].contains("tool.call") && lines[7].contains("93 B application/json"));
     assert!(text(&output).contains("1 entry of the ledger's own not shown: --all"));
     let all = run(&["log", "run.sigchain", "--all"]);
     assert_eq!(out(&all).lines().count(), 14);

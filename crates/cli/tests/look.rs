@@ -20,9 +20,9 @@ fn filled() -> Place {
         let value: Value = serde_json::from_slice(&output.stdout).unwrap();
         value["event_id"].as_str().unwrap().to_owned()
     };
-    let call = append(&["--type", "tool.call", "--payload", "{\"tool\":\"Search\"}"]);
-    let result = append(&["--type", "tool.result", "--cause", &call, "--episode", "run-7"]);
-    append(&["--type", "tool.error", "--cause", &result, "--payload", "{\"a\":\"\\u001b[2J\"}"]);
+    let call = append(&["--type", "test.call", "--payload", "{\"tool\":\"Search\"}"]);
+    let result = append(&["--type", "test.result", "--cause", &call, "--episode", "run-7"]);
+    append(&["--type", "test.error", "--cause", &result, "--payload", "{\"a\":\"\\u001b[2J\"}"]);
     append(&["--type", "note", "--cause", "019a0000-0000-7000-8000-00000000017c"]);
     place
 }
@@ -46,7 +46,7 @@ fn has_script() -> bool {
 fn colour_is_for_terminals_and_for_those_who_ask() {
     let place = filled();
     let is_coloured = |shown: &str| {
-        shown.contains("\u{1b}[36mtool.call") && shown.contains("\u{1b}[1;31mtool.error")
+        shown.contains("\u{1b}[36mtest.call") && shown.contains("\u{1b}[1;31mtest.error")
     };
     let plain = place.expect(&["log", "led"], 0, &[]);
     assert!(!plain.contains('\u{1b}'));
@@ -87,8 +87,8 @@ fn a_terminal_has_a_pager() {
     assert!(shows("sed s/^/>>/", "show led 2").contains(">>entry 2 of"));
     assert!(!shows("sed s/^/>>/", "log led --no-pager").contains(">>"));
     // One that is left early, one that is not there, one of several words.
-    assert!(shows("head -n 1", "log led").contains("tool.call"));
-    assert!(shows("no-such-pager", "log led").contains("tool.error"));
+    assert!(shows("head -n 1", "log led").contains("test.call"));
+    assert!(shows("no-such-pager", "log led").contains("test.error"));
     // Elsewhere there is none.
     let mut command = place.command(&["log", "led"]);
     let output = command.env("PAGER", "sed s/^/>>/").output().unwrap();
@@ -103,11 +103,11 @@ fn log_shows_only_what_a_pattern_is_found_in() {
         assert_eq!(output.status.code(), Some(0), "{}", text(&output));
         String::from_utf8(output.stdout).unwrap().lines().count()
     };
-    let found = ["Search", "search", "(?i)search", "^tool\\.", "run-\\d", "agent", "\\.error$"];
+    let found = ["Search", "search", "(?i)search", "^test\\.", "run-\\d", "agent", "\\.error$"];
     assert_eq!(found.map(count), [1, 0, 1, 3, 1, 4, 1]);
-    let args = ["log", "led", "--type", "tool.*", "--grep", "^\\{", "--since", "2", "--unverified"];
-    let said = place.expect(&args, 0, &["tool.error"]);
-    assert!(!said.contains("tool.call"), "{said}");
+    let args = ["log", "led", "--type", "test.*", "--grep", "^\\{", "--since", "2", "--unverified"];
+    let said = place.expect(&args, 0, &["test.error"]);
+    assert!(!said.contains("test.call"), "{said}");
     for pattern in ["(", "\\p{x}", "a{1000}{1000}{1000}"] {
         let said = place.expect(&["log", "led", "--grep", pattern], 2, &["is no pattern"]);
         assert!(said.contains("a regular expression: "), "{said}");
@@ -143,15 +143,15 @@ fn show_names_causes_and_consequences() {
     place.expect(&["export", "led", "-o", "all.sigchain"], 0, &[]);
     place.expect(&["export", "led", "-o", "all.jsonl", "--form", "jsonl"], 0, &[]);
     for file in ["led", "all.sigchain", "all.jsonl"] {
-        let said = place.expect(&["show", file, "3"], 0, &["caused by:\n        2  tool.result "]);
-        assert!(said.contains("\n        1  tool.call         agent:a\nno later entry"), "{said}");
+        let said = place.expect(&["show", file, "3"], 0, &["caused by:\n        2  test.result "]);
+        assert!(said.contains("\n        1  test.call         agent:a\nno later entry"), "{said}");
         assert!(!said.contains('\u{1b}') && said.contains("\\u001b[2J"), "{said}");
         let outside = "019a0000-0000-7000-8000-00000000017c: no entry of this record";
         place.expect(&["show", file, "4"], 0, &[outside]);
         place.expect(
             &["show", file, "1"],
             0,
-            &["it names no cause\nlater entries", "  2  tool.result"],
+            &["it names no cause\nlater entries", "  2  test.result"],
         );
     }
     let mut command = place.command(&["show", "-", "3"]);

@@ -25,7 +25,7 @@ fn with_copy(events: usize) -> Place {
 
 #[track_caller]
 fn append(place: &Place, ledger: &str, exit: i32) -> String {
-    let event = ["--type", "tool.call", "--actor", "agent:a", "--payload", "1"];
+    let event = ["--type", "test.call", "--actor", "agent:a", "--payload", "1"];
     place.expect(&[&["append", ledger], &event[..]].concat(), exit, &[])
 }
 
@@ -83,7 +83,7 @@ fn a_ledger_that_lost_its_end_takes_nothing_until_it_is_back() {
     place.expect(&["quarantine", "show", "led"], 0, &["looked", "human:o", "last good: entry 4"]);
     // Reading goes on, and status says how it stands.
     place.expect(&["verify", "led"], 1, &["FRAME_HEAD"]);
-    place.expect(&["log", "led"], 1, &["tool.call"]);
+    place.expect(&["log", "led"], 1, &["test.call"]);
     let status: Value =
         serde_json::from_str(&place.expect(&["status", "led", "--json"], 0, &[])).unwrap();
     schema::check("status", &status);

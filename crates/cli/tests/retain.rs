@@ -28,7 +28,7 @@ fn fill(place: &Place) {
     fs::write(place.path("payload"), payload).unwrap();
     let line = |n: u32| {
         format!(
-            "{{\"type\":\"tool.call\",\"actor\":\"agent:a\",\"payload\":\"{}\",\"correlation\":\"{n}\"}}\n",
+            "{{\"type\":\"test.call\",\"actor\":\"agent:a\",\"payload\":\"{}\",\"correlation\":\"{n}\"}}\n",
             "y".repeat(900_000)
         )
     };

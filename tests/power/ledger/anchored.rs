@@ -23,7 +23,7 @@ fn cut(sim: &Sim, seed: u64, events: usize) -> (u64, u64) {
     let genesis = Genesis::new("example.org/cut", entry_key()).checkpoints(checkpoint_key());
     let ledger = Ledger::create_in(sim.root(), genesis, Options::new().files(files)).unwrap();
     for _ in 0..events {
-        ledger.append(Event::new("agent:tester", "tool.call").unwrap()).unwrap();
+        ledger.append(Event::new("agent:tester", "test.call").unwrap()).unwrap();
     }
     let left = sim.after_power_cut(seed);
     let known = anchors.latest(&ledger.chain_id()).unwrap().unwrap().size;

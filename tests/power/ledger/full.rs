@@ -124,7 +124,7 @@ fn starve(
         return first;
     }
     let (types, all) = story(sim);
-    assert_eq!(types[types.len() - 2..], ["recovery.refused", "tool.call"]);
+    assert_eq!(types[types.len() - 2..], ["recovery.refused", "test.call"]);
     let last = &all[1];
     assert!(all.len() == 2 && last.over && last.refused == refused + 4, "{all:?}");
     assert_eq!((&*last.cause, last.first), ("ENOSPC", all[0].first));

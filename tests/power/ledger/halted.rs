@@ -34,7 +34,7 @@ impl Place {
         let genesis = Genesis::new("example.org/halt", entry_key()).checkpoints(checkpoint_key());
         let ledger = Ledger::create_in(place.sim.root(), genesis, place.options()).unwrap();
         for _ in 0..EVENTS {
-            ledger.append(Event::new("agent:tester", "tool.call").unwrap()).unwrap();
+            ledger.append(Event::new("agent:tester", "test.call").unwrap()).unwrap();
         }
         ledger.close(std::time::Duration::from_secs(9)).unwrap();
         place
@@ -117,11 +117,11 @@ impl Place {
     /// Nothing is lost, and events are taken: after one entry, and no more, that resolves a quarantine.
     fn is_well(&self, resolved: usize) {
         let ledger = self.open().unwrap();
-        ledger.append(Event::new("agent:tester", "tool.call").unwrap()).unwrap();
+        ledger.append(Event::new("agent:tester", "test.call").unwrap()).unwrap();
         ledger.close(std::time::Duration::from_secs(9)).unwrap();
         let types = self.types();
         let count = |wanted: &str| types.iter().filter(|found| *found == wanted).count();
-        assert_eq!(count("tool.call"), EVENTS + 1, "{types:?}");
+        assert_eq!(count("test.call"), EVENTS + 1, "{types:?}");
         assert_eq!(count("quarantine.reconciled"), resolved, "{types:?}");
     }
 }

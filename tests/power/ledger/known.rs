@@ -109,7 +109,7 @@ fn id(number: u64) -> EventId {
 
 fn event(id: EventId, len: usize) -> Event {
     let payload = Payload::new("application/octet-stream", vec![b'.'; len]).unwrap();
-    Event::new("agent:tester", "tool.call").unwrap().id(id).payload(payload)
+    Event::new("agent:tester", "test.call").unwrap().id(id).payload(payload)
 }
 
 impl Known {

@@ -27,7 +27,7 @@ const WINDOW: usize = 256;
 
 pub(super) fn event() -> Outcome<Event> {
     let payload = Payload::new("application/json", vec![b'x'; PAYLOAD])?;
-    Ok(Event::new("agent:planner", "tool.call")?.episode("run-7")?.payload(payload))
+    Ok(Event::new("agent:planner", "work.done")?.episode("run-7")?.payload(payload))
 }
 
 fn ledger(key: &SigningKey, options: Options) -> Outcome<Ledger> {

@@ -19,38 +19,53 @@ const SECOND: i64 = 1_000_000;
 type Step = (&'static str, &'static str, &'static str, i64);
 
 const EARLY: [Step; 5] = [
-    (AGENT, "session.start", r#"{"task":"customer 117 wants order 1881 refunded"}"#, SECOND),
+    (
+        AGENT,
+        "session.start",
+        r#"{"session":"s-7","task":"customer 117 wants order 1881 refunded"}"#,
+        SECOND,
+    ),
     (
         AGENT,
         "llm.request",
-        r#"{"model":"any","prompt":"What to do about order 1881?"}"#,
+        r#"{"model":"any","messages":"What to do about order 1881?"}"#,
         SECOND / 5,
     ),
-    (AGENT, "llm.response", r#"{"say":"look the order up first"}"#, 2 * SECOND),
-    (AGENT, "tool.call", r#"{"tool":"orders.get","order":1881}"#, SECOND / 10),
-    (AGENT, "tool.result", r#"{"order":1881,"paid":"40.00 EUR","returned":true}"#, SECOND / 3),
+    (AGENT, "llm.response", r#"{"messages":"look the order up first"}"#, 2 * SECOND),
+    (AGENT, "tool.call", r#"{"tool":"orders.get","arguments":{"order":1881}}"#, SECOND / 10),
+    (AGENT, "tool.result", r#"{"result":{"paid":"40.00 EUR","returned":true}}"#, SECOND / 3),
 ];
 const MIDDLE: [Step; 4] = [
     (
         AGENT,
         "llm.request",
-        r#"{"model":"any","prompt":"Paid 40.00 EUR, returned. Refund?"}"#,
+        r#"{"model":"any","messages":"Paid 40.00 EUR, returned. Refund?"}"#,
         SECOND / 5,
     ),
-    (AGENT, "llm.response", r#"{"say":"refund 40.00 EUR"}"#, 2 * SECOND),
+    (AGENT, "llm.response", r#"{"messages":"refund 40.00 EUR"}"#, 2 * SECOND),
     (
         AGENT,
         "tool.call",
-        r#"{"tool":"payments.refund","order":1881,"amount":"40.00 EUR"}"#,
+        r#"{"tool":"payments.refund","arguments":{"order":1881,"amount":"40.00 EUR"}}"#,
         SECOND / 10,
     ),
-    (AGENT, "tool.result", r#"{"refund":"r-5521","amount":"40.00 EUR"}"#, SECOND),
+    (AGENT, "tool.result", r#"{"result":{"refund":"r-5521","amount":"40.00 EUR"}}"#, SECOND),
 ];
 const LATE: [Step; 4] = [
-    (AGENT, "review.request", r#"{"of":"refund r-5521"}"#, SECOND / 10),
-    (PERSON, "review.approve", r#"{"of":"refund r-5521","because":"within policy"}"#, 20 * SECOND),
+    (
+        AGENT,
+        "review.request",
+        r#"{"proposal":"keep refund r-5521","deadline":"2026-11-21T05:00:00Z"}"#,
+        SECOND / 10,
+    ),
+    (PERSON, "review.approve", r#"{"reason":"within policy"}"#, 20 * SECOND),
     (AGENT, "message.send", r#"{"to":"customer 117","text":"your refund is on its way"}"#, SECOND),
-    (AGENT, "session.end", r#"{"result":"refunded"}"#, SECOND / 2),
+    (
+        AGENT,
+        "session.end",
+        r#"{"session":"s-7","status":"completed","summary":"refunded"}"#,
+        SECOND / 2,
+    ),
 ];
 
 /// What was recorded, and what was put aside on the way.
@@ -96,7 +111,7 @@ fn event(actor: &str, kind: &str, payload: &str) -> Outcome<Event> {
 
 /// An event that never happened: the refund, but ten times as high.
 pub(super) fn false_refund(actor: &str) -> Outcome<Event> {
-    let payload = r#"{"tool":"payments.refund","order":1881,"amount":"400.00 EUR"}"#;
+    let payload = r#"{"tool":"payments.refund","arguments":{"order":1881,"amount":"400.00 EUR"}}"#;
     Ok(event(actor, "tool.call", payload)?.episode("run-7")?)
 }
 

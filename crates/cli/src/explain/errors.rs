@@ -55,6 +55,12 @@ const OF_LEDGER: &[Words] = &[
         "If this is a retry it is recorded: append nothing. Else give it an id of its own.",
     ),
     (
+        "EVENT_ILL_FORMED",
+        "The event is not of the form that its type has: a field is missing or of another form, or it says another class of capture.",
+        "Whoever recorded it does not keep to spec/events.md. What is named is where: a JSON pointer into the payload.",
+        "Mend it after spec/events.md and spec/events/; or take a type of a family of your own, into which nobody looks.",
+    ),
+    (
         "EXPOSED",
         "Too many entries are durable and not at every anchor yet.",
         "The anchor cannot be written: a full disk, rights, a checkpoint key that is not at hand.",

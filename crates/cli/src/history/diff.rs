@@ -23,8 +23,8 @@ use crate::trouble::Trouble;
 /// Names of a kind that are shown; --json has all.
 const NAMES_SHOWN: usize = 12;
 
-/// The type of the entry that ends an episode.
-const END: &str = "session.end";
+/// The types of entries that end an episode; the second one in records that were made before there was the first.
+const ENDS: [&str; 2] = ["episode.end", "session.end"];
 
 /// A point, while entries come in order.
 struct Mark {
@@ -115,7 +115,9 @@ impl Between {
     fn take(&mut self, shown: &Shown<'_>) {
         self.tally.apply(&shown.item);
         let fields = &shown.written.fields;
-        if let Some(episode) = fields.episode_id.as_ref().filter(|_| fields.event_type == END) {
+        if let Some(episode) =
+            fields.episode_id.as_ref().filter(|_| ENDS.contains(&&*fields.event_type))
+        {
             self.ended.insert(episode.to_string());
         }
         let is_of_keys = fields.event_type.starts_with("key.");

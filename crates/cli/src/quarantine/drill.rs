@@ -30,12 +30,13 @@ pub(super) fn run(folder: &Path) -> Result<u8, Trouble> {
     own(&["key", "new", "--role", "operator", "-o", "operator"], "")?;
     own(&["init", "ledger", "--name", "example.org/drill", "--operator", "operator.pub"], "")?;
     let lines: Vec<String> = (0..EVENTS)
-        .map(|n| format!("{{\"type\":\"tool.call\",\"payload\":{{\"order\":{n}}}}}"))
+        .map(|n| format!("{{\"type\":\"order.placed\",\"payload\":{{\"order\":{n}}}}}"))
         .collect();
     let lines = lines.join("\n") + "\n";
     own(&["append", "ledger", "--lines", "--actor", "agent:drill"], &lines)?;
     copy(&folder.join("ledger"), &folder.join("old-copy")).map_err(failed)?;
-    let last = ["--type", "tool.call", "--actor", "agent:drill", "--payload", "\"the last one\""];
+    let last =
+        ["--type", "order.placed", "--actor", "agent:drill", "--payload", "\"the last one\""];
     own(&[&["append", "ledger"], &last[..]].concat(), "")?;
     copy(&folder.join("ledger"), &folder.join("copy")).map_err(failed)?;
     cut(&folder.join("ledger").join("segment-0000000000")).map_err(failed)?;
@@ -50,19 +51,19 @@ fn steps(name: &str) -> String {
 each says:
 
   cd \"{name}\"; export SIGCHAIN_HOME=\"$PWD/home\"
-  sigchain append ledger --type tool.call --actor agent:drill --payload 1     # exit 8: nothing is recorded
+  sigchain append ledger --type order.placed --actor agent:drill --payload 1     # exit 8: nothing is recorded
   sigchain quarantine show ledger
   sigchain verify ledger
   sigchain quarantine note ledger --note \"disk replaced on Monday\"
   sigchain quarantine reconcile ledger --note \"from the old copy\" --from old-copy   # exit 8: not all of it is there
   sigchain quarantine reconcile ledger --note \"from the copy\" --from copy
-  sigchain append ledger --type tool.call --actor agent:drill --payload 2
+  sigchain append ledger --type order.placed --actor agent:drill --payload 2
   sigchain verify ledger
 
 Had there been no copy (make the drill once more, and try that in the place of the second reconcile):
 
   sigchain quarantine dismiss ledger --note \"the last event is lost\" --operator-key operator --successor goes-on
-  sigchain append goes-on --type tool.call --actor agent:drill --payload 2
+  sigchain append goes-on --type order.placed --actor agent:drill --payload 2
   sigchain verify goes-on
 "
     )

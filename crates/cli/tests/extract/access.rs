@@ -26,7 +26,7 @@ fn what_is_taken_out_is_recorded_first() {
         "-o",
         "x.sigchain",
         "--type",
-        "tool.*",
+        "test.*",
         "--since",
         "4",
         "--record",
@@ -63,7 +63,7 @@ fn what_is_taken_out_is_recorded_first() {
     assert!(!said["by"]["host"].as_str().unwrap().is_empty());
     assert_eq!(said["purpose"], "audit \"2026\"");
     assert_eq!(said["sha256"], sha256(&place, "x.sigchain"));
-    assert_eq!(said["selection"], json!({"since": ["4"], "type": ["tool.*"]}));
+    assert_eq!(said["selection"], json!({"since": ["4"], "type": ["test.*"]}));
     assert_eq!(said["range"], json!({"first": 4, "last": 17}));
     assert_eq!(
         (&said["entries"], &said["selected"], &said["size"]),

@@ -23,7 +23,7 @@ fn what_lies_between_is_counted_in_either_order() {
     assert_eq!((&there["entries"], &there["order"]), (&15.into(), &"forward".into()));
     assert_eq!(
         there["types"],
-        json!({"llm.request": 4, "session.end": 1, "tool.call": 5, "tool.result": 5})
+        json!({"lab.request": 4, "episode.end": 1, "test.call": 5, "test.result": 5})
     );
     assert_eq!(there["episodes"], json!({"begun": ["run-1", "run-2"], "ended": ["run-0"]}));
     assert_eq!((&there["a"]["sequence"], &there["b"]["sequence"]), (&2.into(), &17.into()));
@@ -81,7 +81,7 @@ fn points_that_are_not_there_give_no_answer() {
     let output = place.command(&["diff", "3", "4"]).env("SIGCHAIN_LEDGER", "led").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     // Entries that are left out are said to be, and cannot be a point.
-    place.expect(&["export", "led", "-o", "some.sigchain", "--type", "llm.*"], 0, &[]);
+    place.expect(&["export", "led", "-o", "some.sigchain", "--type", "lab.*"], 0, &[]);
     assert_eq!(compared(&place, &["some.sigchain", "2", "5"], 1)["missing"], 2);
     assert_eq!(compared(&place, &["some.sigchain", "5", "8"], 1)["missing_before"], 3);
     place.expect(&["diff", "some.sigchain", "3", "5"], 1, &["entry 3 is not in this file"]);

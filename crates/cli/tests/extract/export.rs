@@ -17,11 +17,11 @@ fn every_selection_proves_itself_to_both_verifiers() {
         ("whole", &[], 18),
         ("range", &["--since", "4", "--until", "9"], 7),
         ("ends", &["--since", "-2"], 4),
-        ("type", &["--type", "tool.*"], 12),
-        ("actor", &["--actor", "agent:planner", "--type", "llm.*"], 4),
+        ("type", &["--type", "test.*"], 12),
+        ("actor", &["--actor", "agent:planner", "--type", "lab.*"], 4),
         ("episode", &["--episode", "run-1"], 7),
         ("one", &["--since", "17"], 2),
-        ("withheld", &["--withhold", "tool.call", "--withhold", "llm.*"], 18),
+        ("withheld", &["--withhold", "test.call", "--withhold", "lab.*"], 18),
         ("all-withheld", &["--withhold", "*", "--until", "3"], 4),
     ];
     let mut files = Vec::new();
@@ -85,10 +85,10 @@ fn a_selection_fits_the_checkpoints_that_are_held() {
 fn gaps_of_a_ledger_that_goes_on_are_proven_by_whoever_signs() {
     let place = recorded();
     let mut lines = place.lines(&[]);
-    lines.send("{\"type\":\"tool.call\",\"payload\":1}");
-    lines.send("{\"type\":\"tool.result\",\"payload\":1}");
+    lines.send("{\"type\":\"test.call\",\"payload\":1}");
+    lines.send("{\"type\":\"test.result\",\"payload\":1}");
     assert!(lines.outcome().unwrap()["ok"] == true && lines.outcome().unwrap()["ok"] == true);
-    let select = ["--type", "tool.call"];
+    let select = ["--type", "test.call"];
     place.expect(
         &[&["export", "led", "-o", "open.sigchain"], &select[..]].concat(),
         0,
@@ -125,7 +125,7 @@ fn files_are_taken_from_as_ledgers_are() {
     let read = |name: &str| fs::read(place.path(name)).unwrap();
     assert_eq!(read("a.sigchain"), read("c.sigchain"));
     place.expect(
-        &["export", "a.sigchain", "-o", "d.sigchain", "--type", "llm.*"],
+        &["export", "a.sigchain", "-o", "d.sigchain", "--type", "lab.*"],
         0,
         &["signed as the file was"],
     );
@@ -237,7 +237,7 @@ fn a_table_has_a_row_for_each_entry_that_is_selected() {
     let columns = rows[0].split(',').count();
     assert_eq!(rows[1].split(',').count(), columns);
     assert!(
-        rows[3].contains(",session.end,\"'=cmd|'/c calc'!A1,\"\"\\u{202e}\",run-0,"),
+        rows[3].contains(",episode.end,\"'=cmd|'/c calc'!A1,\"\"\\u{202e}\",run-0,"),
         "{table}"
     );
     // As another reader has it.
@@ -261,7 +261,7 @@ fn a_table_has_a_row_for_each_entry_that_is_selected() {
     assert!(fs::read(place.path("UPPER.JSONL")).unwrap().starts_with(b"{\"frame\""));
     place.expect(&["export", "led", "-o", "x.csv", "--sign"], 2, &["--sign with a table"]);
     place.expect(
-        &["export", "led", "-o", "w.csv", "--withhold", "session.*"],
+        &["export", "led", "-o", "w.csv", "--withhold", "episode.*"],
         0,
         &["1 entry left out"],
     );

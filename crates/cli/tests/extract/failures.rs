@@ -150,7 +150,7 @@ fn a_false_signature_below_the_anchor_is_found() {
 import sys, zlib
 path = sys.argv[1]
 data = bytearray(open(path, 'rb').read())
-at = data.rindex(b'llm.request')
+at = data.rindex(b'lab.request')
 head = max(i for i in range(at) if data[i:i + 1] == b'E' and zlib.crc32(data[i:i + 12]) == int.from_bytes(data[i + 12:i + 16], 'big'))
 length = int.from_bytes(data[head + 4:head + 8], 'big')
 body = head + 16

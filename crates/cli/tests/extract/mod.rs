@@ -23,7 +23,7 @@ fn recorded() -> Place {
     let place = place();
     let line = |number: u64| {
         let kind =
-            ["tool.call", "tool.result", "llm.request"][usize::try_from(number % 3).unwrap()];
+            ["test.call", "test.result", "lab.request"][usize::try_from(number % 3).unwrap()];
         let actor = if number.is_multiple_of(2) { "agent:planner" } else { "agent:worker" };
         json!({
             "type": kind, "actor": actor, "episode": format!("run-{}", number / 6),
@@ -40,7 +40,10 @@ fn recorded() -> Place {
         }
     }
     assert_eq!(lines.end().code(), Some(0));
-    let hostile = json!({"type": "session.end", "actor": "=cmd|'/c calc'!A1,\"\u{202e}", "episode": "run-0", "payload": null});
+    let actor = "=cmd|'/c calc'!A1,\"\u{202e}";
+    let payload = json!({"status": "completed"});
+    let hostile =
+        json!({"type": "episode.end", "actor": actor, "episode": "run-0", "payload": payload});
     append(&place, [hostile].into_iter());
     place.expect(&["checkpoint", "led", "-o", "note"], 0, &["18 entries"]);
     place

@@ -72,7 +72,7 @@ fn a_checkpoint_that_is_held_takes_no_key() {
     let place = recorded();
     public_key(&place);
     place.expect(&["export", "led", "-o", "all.sigchain", "--sign"], 0, &[]);
-    place.expect(&["export", "led", "-o", "some.jsonl", "--type", "llm.*"], 0, &[]);
+    place.expect(&["export", "led", "-o", "some.jsonl", "--type", "lab.*"], 0, &[]);
     fs::rename(place.path("home/keys"), place.path("home/away")).unwrap();
     place.expect(&["prove", "led", "3"], 4, &["KEY_MISSING"]);
     for (record, note, size) in [

@@ -42,7 +42,7 @@ fn both_programs_draw_the_same() {
         (&["-n", "18", "--seed", ""], 18),
         (&["-n", "1", "--seed", "2026-Q3"], 18),
         (
-            &["-n", "4", "--seed", "\u{e9}\u{1f512}", "--type", "tool.*", "--type", "session.end"],
+            &["-n", "4", "--seed", "\u{e9}\u{1f512}", "--type", "test.*", "--type", "episode.end"],
             12,
         ),
         (&["-n", "3", "--seed", "a b", "--actor", "agent:worker"], 8),
@@ -84,7 +84,7 @@ fn both_programs_draw_the_same() {
 fn each_file_of_a_sample_verifies_alone() {
     let place = recorded();
     public_key(&place);
-    let value = sampled(&place, "dir", &["-n", "4", "--seed", "s", "--type", "tool.*"]);
+    let value = sampled(&place, "dir", &["-n", "4", "--seed", "s", "--type", "test.*"]);
     assert_eq!(value["anchor"]["by"], "signed");
     let mut names: Vec<String> = fs::read_dir(place.path("dir"))
         .unwrap()
@@ -173,7 +173,7 @@ fn what_cannot_be_drawn_is_a_wrong_call() {
     let more = ["sample", "led", "-o", "x", "--seed", "s"];
     place.expect(&[&more[..], &["-n", "19"]].concat(), 2, &["a population of 18", "at most 18"]);
     place.expect(
-        &[&more[..], &["-n", "5", "--type", "llm.*", "--until", "9"]].concat(),
+        &[&more[..], &["-n", "5", "--type", "lab.*", "--until", "9"]].concat(),
         2,
         &["a population of 3"],
     );

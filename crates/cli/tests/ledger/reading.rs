@@ -309,9 +309,9 @@ fn log_shows_what_a_filter_wants_verified_or_not() {
     let place = place();
     let mut lines = place.lines(&[]);
     for (kind, actor, more) in [
-        ("llm.request", "agent:a", ",\"episode\":\"run-1\""),
-        ("llm.response", "agent:a", ",\"correlation\":\"c-1\""),
-        ("tool.call", "agent:b", ",\"episode\":\"run-1\""),
+        ("lab.request", "agent:a", ",\"episode\":\"run-1\""),
+        ("lab.response", "agent:a", ",\"correlation\":\"c-1\""),
+        ("test.call", "agent:b", ",\"episode\":\"run-1\""),
         ("note", "agent:b", ",\"trace\":\"0af7651916cd43dd8448eb211c80319c\""),
     ] {
         lines.send(&format!("{{\"type\":\"{kind}\",\"actor\":\"{actor}\",\"payload\":1{more}}}"));
@@ -323,11 +323,11 @@ fn log_shows_what_a_filter_wants_verified_or_not() {
     place.expect(&["export", "led", "-o", "lines", "--form", "jsonl"], 0, &[]);
     let trace = "0af7651916cd43dd8448eb211c80319c";
     for (wanted, expected) in [
-        (&["--type", "llm.*"][..], &[1, 2][..]),
+        (&["--type", "lab.*"][..], &[1, 2][..]),
         (&["--type", "*.call", "--type", "note"], &[3, 4]),
         (&["--actor", "agent:b"], &[3, 4]),
         (&["--episode", "run-1"], &[1, 3]),
-        (&["--episode", "run-1", "--type", "llm.*"], &[1]),
+        (&["--episode", "run-1", "--type", "lab.*"], &[1]),
         (&["--correlation", "c-1"], &[2]),
         (&["--trace", trace], &[4]),
         (&["--type", "chain.*"], &[0]),
@@ -351,7 +351,7 @@ fn log_shows_what_a_filter_wants_verified_or_not() {
     place.expect(
         &["log", "led", "--unverified", "--since", "-1"],
         0,
-        &["tool.call", "note", "nothing of this was verified"],
+        &["test.call", "note", "nothing of this was verified"],
     );
     place.expect(&["log", "file", "--unverified", "--since", "-1"], 2, &["not known yet"]);
     let id = "01a1f95d-ffcd-7f9c-b90b-d1129b77e464";

@@ -90,7 +90,7 @@ fn one_event_by_flags() {
             "append",
             "led",
             "--type",
-            "tool.call",
+            "test.call",
             "--actor",
             "agent:a",
             "--payload",
@@ -101,7 +101,7 @@ fn one_event_by_flags() {
     );
     let reference = said.split_whitespace().find(|word| word.starts_with("sigchain1.")).unwrap();
     let args = [
-        ["append", "led", "--json", "--type", "tool.result", "--actor", "agent:b"].as_slice(),
+        ["append", "led", "--json", "--type", "test.result", "--actor", "agent:b"].as_slice(),
         &["--episode", "run-1", "--correlation", "c", "--cause", reference, "--event-id", ID],
         &["--trace", "4bf92f3577b34da6a3ce929d0e0e4736", "--span", "00f067aa0ba902b7"],
         &["--valid-from", "2026-11-20T06:00:00+01:00", "--valid-to", "2026-11-21T00:00:00Z"],

@@ -13,7 +13,7 @@ use crate::ledger::support::{Place, empty, text};
 use crate::schema;
 
 /// An event.
-pub(crate) const EVENT: [&str; 6] = ["append", "led", "--type", "tool.call", "--actor", "agent:a"];
+pub(crate) const EVENT: [&str; 6] = ["append", "led", "--type", "test.call", "--actor", "agent:a"];
 
 /// A ledger with an operator, whose key is in `op.pem`.
 pub(crate) fn with_operator() -> Place {

@@ -94,15 +94,15 @@ fn open_actions_are_intents_without_their_outcome() {
         lines.send(&format!("{{\"type\":\"{kind}\",\"payload\":1}}"));
         lines.outcome().unwrap()["event_id"].as_str().unwrap().to_owned()
     };
-    let [first, second, third] = ["tool.call", "llm.request", "tool.call"].map(&mut begin);
+    let [first, second, third] = ["test.call", "lab.request", "test.call"].map(&mut begin);
     let mut end = |kind: &str, cause: &str| {
         lines.send(&format!("{{\"type\":\"{kind}\",\"cause\":\"{cause}\",\"payload\":1}}"));
         assert_eq!(lines.outcome().unwrap()["ok"], true);
     };
-    end("tool.result", &first);
+    end("test.result", &first);
     // The outcome of another kind of action, and one twice.
-    end("tool.result", &second);
-    end("tool.result", &first);
+    end("test.result", &second);
+    end("test.result", &first);
     assert_eq!(lines.end().code(), Some(0));
     let status = json(&place, "status", &["led", "--actions"], 0);
     assert_eq!((&status["actions"]["begun"], &status["actions"]["open"]), (&3.into(), &2.into()));
@@ -110,12 +110,12 @@ fn open_actions_are_intents_without_their_outcome() {
     place.expect(
         &["status", "led", "--actions"],
         0,
-        &["2 of 3 open; the oldest: entry 2, llm.request", &second],
+        &["2 of 3 open; the oldest: entry 2, lab.request", &second],
     );
     place.expect(&["status", "led"], 0, &["actions  not counted"]);
     assert!(json(&place, "status", &["led"], 0)["actions"].is_null());
     let mut lines = place.lines(&[]);
-    for (kind, cause) in [("llm.response", second), ("tool.result", third)] {
+    for (kind, cause) in [("lab.response", second), ("test.result", third)] {
         lines.send(&format!("{{\"type\":\"{kind}\",\"cause\":\"{cause}\",\"payload\":1}}"));
         assert_eq!(lines.outcome().unwrap()["ok"], true);
     }

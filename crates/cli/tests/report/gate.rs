@@ -40,20 +40,20 @@ fn gate(place: &Place, file: &str, types: &[&str], exit: i32) -> Value {
 /// Outcomes that a gate let through, and others, each for a reason of its own.
 fn mixed() -> Place {
     recorded(&[
-        line(1, "tool.call", 0, GATE),
-        line(2, "tool.result", 1, "{}"),
-        line(3, "tool.result", 1, r#"{"capture":"observer"}"#),
-        line(4, "tool.result", 0, GATE),
-        line(5, "tool.call", 0, r#"{"capture":"observer"}"#),
-        line(6, "tool.result", 5, GATE),
-        line(7, "tool.call", 0, "{}"),
-        line(8, "tool.result", 7, GATE),
-        line(9, "llm.request", 0, GATE),
-        line(10, "tool.result", 9, GATE),
-        line(11, "tool.result", 12, GATE),
-        line(12, "tool.call", 0, GATE),
-        line(13, "tool.result", 2, GATE),
-        line(14, "tool.error", 12, "{}"),
+        line(1, "test.call", 0, GATE),
+        line(2, "test.result", 1, "{}"),
+        line(3, "test.result", 1, r#"{"capture":"observer"}"#),
+        line(4, "test.result", 0, GATE),
+        line(5, "test.call", 0, r#"{"capture":"observer"}"#),
+        line(6, "test.result", 5, GATE),
+        line(7, "test.call", 0, "{}"),
+        line(8, "test.result", 7, GATE),
+        line(9, "lab.request", 0, GATE),
+        line(10, "test.result", 9, GATE),
+        line(11, "test.result", 12, GATE),
+        line(12, "test.call", 0, GATE),
+        line(13, "test.result", 2, GATE),
+        line(14, "test.error", 12, "{}"),
         line(15, "payment.plan", 0, GATE),
         line(16, "payment.done", 15, "{}"),
     ])
@@ -63,7 +63,7 @@ fn mixed() -> Place {
 #[test]
 fn outcomes_without_a_gate_are_found() {
     let place = mixed();
-    let found = gate(&place, "led", &["tool.result"], 1);
+    let found = gate(&place, "led", &["test.result"], 1);
     let listed: Vec<(u64, &str)> = found["listed"]
         .as_array()
         .unwrap()
@@ -85,10 +85,10 @@ fn outcomes_without_a_gate_are_found() {
     assert_eq!((found["outcomes"].as_u64(), found["without"].as_u64()), (Some(8), Some(6)));
     // An intent of one's own family that ends in no .call, and several TYPEs.
     assert_eq!(gate(&place, "led", &["payment.done"], 0)["outcomes"], 1);
-    assert_eq!(gate(&place, "led", &["payment.done", "tool.error"], 0)["outcomes"], 2);
+    assert_eq!(gate(&place, "led", &["payment.done", "test.error"], 0)["outcomes"], 2);
     // Intents are no outcomes, whatever pattern they fit; here payment.plan is one, and lets nothing through.
     let all = gate(&place, "led", &["*"], 1);
-    assert!(all["listed"].as_array().unwrap().iter().all(|found| found["type"] != "tool.call"));
+    assert!(all["listed"].as_array().unwrap().iter().all(|found| found["type"] != "test.call"));
     assert!(all["listed"].as_array().unwrap().iter().any(|found| found["type"] == "payment.done"));
     assert_eq!(gate(&place, "led", &["nothing.like.it"], 0)["outcomes"], 0);
 }
@@ -100,7 +100,7 @@ fn every_report_says_which() {
         "verify",
         "led",
         "--require-gate",
-        "tool.result",
+        "test.result",
         "--report",
         "out.sarif",
         "--report",
@@ -112,7 +112,7 @@ fn every_report_says_which() {
         &[
             "ungated: 6 outcomes without a gate's intent, of 8",
             "the chain by itself is intact",
-            "entry 4, tool.result by agent:a",
+            "entry 4, test.result by agent:a",
         ],
     );
     let sarif: Value = serde_json::from_slice(&fs::read(beside(&place, "sarif")).unwrap()).unwrap();
@@ -121,12 +121,12 @@ fn every_report_says_which() {
     assert_eq!(sarif["runs"][0]["artifacts"][0]["location"]["uri"], "led");
     let xml = fs::read_to_string(beside(&place, "junit.xml")).unwrap();
     assert!(
-        xml.contains("name=\"gate of tool.result\"") && xml.contains("6 outcomes without"),
+        xml.contains("name=\"gate of test.result\"") && xml.contains("6 outcomes without"),
         "{xml}"
     );
     says(
-        &page(&place, "led", &["--require-gate", "tool.result"], 1),
-        &["Not let through", "Gates 8 outcomes of tool.result; 6 without", "10 2", "agent:a"],
+        &page(&place, "led", &["--require-gate", "test.result"], 1),
+        &["Not let through", "Gates 8 outcomes of test.result; 6 without", "10 2", "agent:a"],
     );
 }
 
@@ -149,17 +149,17 @@ fn without(place: &Place, kind: &str, part: &Part<'static>, to: &str) {
 /// An intent that cannot be seen lets nothing through, and a fault ends the look.
 #[test]
 fn what_cannot_be_seen_lets_nothing_through() {
-    let place = recorded(&[line(1, "tool.call", 0, GATE), line(2, "tool.result", 1, "{}")]);
+    let place = recorded(&[line(1, "test.call", 0, GATE), line(2, "test.result", 1, "{}")]);
     place.expect(&["export", "led", "-o", "a.sigchain"], 0, &[]);
-    gate(&place, "a.sigchain", &["tool.result"], 0);
-    without(&place, "tool.call", &Part::Withheld, "b.jsonl");
-    let found = gate(&place, "b.jsonl", &["tool.result"], 1);
+    gate(&place, "a.sigchain", &["test.result"], 0);
+    without(&place, "test.call", &Part::Withheld, "b.jsonl");
+    let found = gate(&place, "b.jsonl", &["test.result"], 1);
     assert_eq!(found["listed"][0]["why"], "its intent, entry 1, is not by a gate: not stated");
-    without(&place, "tool.result", &Part::Withheld, "c.jsonl");
-    gate(&place, "c.jsonl", &["tool.result"], 0);
+    without(&place, "test.result", &Part::Withheld, "c.jsonl");
+    gate(&place, "c.jsonl", &["test.result"], 0);
     let text = fs::read_to_string(place.path("c.jsonl")).unwrap();
-    fs::write(place.path("d.jsonl"), text.replace("tool.call", "tool.cull")).unwrap();
-    assert_eq!(gate(&place, "d.jsonl", &["tool.result"], 1)["outcomes"], 0);
-    let args = ["verify", "d.jsonl", "--require-gate", "tool.result"];
+    fs::write(place.path("d.jsonl"), text.replace("test.call", "test.cull")).unwrap();
+    assert_eq!(gate(&place, "d.jsonl", &["test.result"], 1)["outcomes"], 0);
+    let args = ["verify", "d.jsonl", "--require-gate", "test.result"];
     place.expect(&args, 1, &["faulty", "nothing behind the first fault was looked at for this"]);
 }

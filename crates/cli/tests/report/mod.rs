@@ -121,7 +121,7 @@ fn is_there(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
-/// `tool.call` and so on from the command line, one line of JSON each.
+/// `test.call` and so on from the command line, one line of JSON each.
 fn recorded(lines: &[String]) -> Place {
     let place = place();
     let mut running = place.lines(&[]);

@@ -26,7 +26,7 @@ fn an_intact_record_in_words() {
             "Entries over time 14 entries from ",
             "tool.call 2 14.2 %",
             "agent:planner",
-            "By way of capture Way Entries Share not stated 13 ",
+            "By way of capture Way Entries Share manual 12 ",
             "Open actions 5 intents",
             "History of keys",
             "begins with entry key",
@@ -128,13 +128,13 @@ fn access_and_open_actions_are_listed() {
         format!("{{\"type\":\"{kind}\",\"event_id\":\"{}\",{rest}}}", id(n))
     };
     let lines = [
-        line(1, "tool.call", r#""payload":{"capture":"gate"}"#),
-        line(2, "tool.result", &format!(r#""payload":{{"capture":"gate"}},"cause":"{}""#, id(1))),
-        line(3, "llm.request", r#""payload":{"capture":"observer"}"#),
+        line(1, "test.call", r#""payload":{"capture":"gate"}"#),
+        line(2, "test.result", &format!(r#""payload":{{"capture":"gate"}},"cause":"{}""#, id(1))),
+        line(3, "lab.request", r#""payload":{"capture":"observer"}"#),
         // Of another family: no outcome of it.
-        line(4, "tool.result", &format!(r#""payload":{{}},"cause":"{}""#, id(3))),
+        line(4, "test.result", &format!(r#""payload":{{}},"cause":"{}""#, id(3))),
         line(5, "access.export", r#""payload":{"who":"auditor","purpose":"audit"}"#),
-        line(6, "capture.gap", r#""payload":{"why":"the disk was full"}"#),
+        line(6, "capture.gap", r#""payload":{"reason":"the disk was full"}"#),
     ];
     let place = recorded(&lines);
     let said = page(&place, "led", &[], 0);
@@ -142,9 +142,9 @@ fn access_and_open_actions_are_listed() {
         &said,
         &[
             "Open actions 2 intents (types that end in .call or .request); 1 have no outcome",
-            "llm.request agent:a",
+            "lab.request agent:a",
             "access.export agent:a {\"who\":\"auditor\",\"purpose\":\"audit\"}",
-            "capture.gap agent:a {\"why\":\"the disk was full\"}",
+            "capture.gap agent:a {\"capture\":\"manual\",\"reason\":\"the disk was full\"}",
             "gate 2 ",
             "observer 1 ",
             "The ledger's files were read as one stream",
@@ -158,7 +158,7 @@ fn access_and_open_actions_are_listed() {
 #[test]
 fn hostile_texts_stay_texts() {
     let hostile = "<script>alert(1)</script>\\\"'&<!-- \\u202e\\u2066]]>\\u0085x";
-    let lines: Vec<String> = ["access.x", "tool.call", "a.b"]
+    let lines: Vec<String> = ["access.x", "test.call", "a.b"]
         .map(|kind| {
             format!("{{\"type\":\"{kind}\",\"payload\":{{\"a\":\"{hostile}\"}},\"actor\":\"</title>{hostile}\"}}")
         })
@@ -186,8 +186,12 @@ fn a_page_stays_small() {
     let evil = "&\\u202e".repeat(60);
     let lines: Vec<String> = (0..3000)
         .map(|n| {
-            let kind = ["access.x", "tool.call", "capture.gap"][n % 3];
-            format!("{{\"type\":\"{kind}.n{n}\",\"payload\":{{\"{evil}\":\"{evil}\"}},\"actor\":\"a{n}{}\"}}", "\\\"".repeat(200))
+            let kind =
+                [format!("access.x.n{n}"), format!("test.call.n{n}"), "capture.gap".to_owned()];
+            let kind = &kind[n % 3];
+            let payload = format!("{{\"{evil}\":\"{evil}\",\"reason\":\"{evil}\"}}");
+            let actor = "\\\"".repeat(200);
+            format!("{{\"type\":\"{kind}\",\"payload\":{payload},\"actor\":\"a{n}{actor}\"}}")
         })
         .collect();
     let place = recorded(&lines);
