@@ -7,6 +7,7 @@ mod bench;
 mod completions;
 mod demo;
 mod doctor;
+mod episode;
 mod exit;
 mod explain;
 mod extract;
@@ -74,6 +75,7 @@ fn run() -> Result<u8, Trouble> {
         Command::Demo(options) => demo::run(options.keep),
         Command::Diff(options) => history::diff(&options),
         Command::Doctor(options) => doctor::run(&options),
+        Command::Episode(options) => episode::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Export(options) => extract::export(&options),
         Command::Forget(options) => ledger::forget(&options.ledger),

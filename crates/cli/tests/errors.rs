@@ -14,6 +14,7 @@ const FAILING: &[(&str, &[&str], i32)] = &[
     ("bench", &["--entries", "0"], 2),
     ("diff", &["nowhere", "0", "1"], 4),
     ("doctor", &["led", "other"], 2),
+    ("episode", &["nowhere", "run-7"], 4),
     ("explain", &["NO_SUCH_CODE"], 2),
     ("key enroll", &["nowhere"], 4),
     ("key revoke", &["nowhere", "--old", "00", "-o", "p"], 4),

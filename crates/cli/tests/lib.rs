@@ -9,6 +9,7 @@
 mod cli;
 mod deploying;
 mod disk;
+mod episode;
 mod errors;
 mod extract;
 mod foreign;

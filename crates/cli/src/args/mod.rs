@@ -5,6 +5,7 @@
 )]
 
 mod diff;
+mod episode;
 mod extract;
 #[cfg(test)]
 mod flags;
@@ -36,6 +37,7 @@ use crate::look::LookOptions;
 use crate::trouble::Trouble;
 
 pub(crate) use crate::args::diff::DiffOptions;
+pub(crate) use crate::args::episode::EpisodeOptions;
 pub(crate) use crate::args::extract::{
     CheckpointOptions, ExportOptions, FormName, ProveOptions, RecordOptions, SampleOptions,
     Withhold,
@@ -120,6 +122,7 @@ pub(crate) enum Command {
     Log(Box<LogOptions>),
     Replay(Box<ReplayOptions>),
     Diff(DiffOptions),
+    Episode(EpisodeOptions),
     Show(ShowOptions),
     Key(Box<KeyOptions>),
     Quarantine(QuarantineOptions),

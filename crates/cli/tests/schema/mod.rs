@@ -5,6 +5,7 @@ use serde_json::Value;
 const BENCH: &str = include_str!("../../../../spec/sigchain-bench.schema.json");
 const DIFF: &str = include_str!("../../../../spec/sigchain-diff.schema.json");
 const DOCTOR: &str = include_str!("../../../../spec/sigchain-doctor.schema.json");
+const EPISODE: &str = include_str!("../../../../spec/sigchain-episode.schema.json");
 const ERROR: &str = include_str!("../../../../spec/sigchain-error.schema.json");
 const EXPLAIN: &str = include_str!("../../../../spec/sigchain-explain.schema.json");
 const KEYS: &str = include_str!("../../../../spec/sigchain-keys.schema.json");
@@ -23,6 +24,7 @@ pub(crate) fn check(command: &str, value: &Value) {
         "bench" => BENCH,
         "diff" => DIFF,
         "doctor" => DOCTOR,
+        "episode" => EPISODE,
         "error" => ERROR,
         "explain" => EXPLAIN,
         "key show" => KEYS,
