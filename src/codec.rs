@@ -511,6 +511,14 @@ mod tests {
     }
 
     #[test]
+    fn an_error_says_where_and_what() {
+        let error = skip_all(&[0x18, 0x17]).unwrap_err();
+        let said = format!("byte {}: expected {}, found {}", error.at, error.expected, error.found);
+        assert_eq!(error.to_string(), said);
+        assert!(error.expected.len() > 3 && error.found.len() > 3, "{said}");
+    }
+
+    #[test]
     fn depth_counts_from_one() {
         let mut fits = vec![0x81; DEPTH_MAX - 1];
         fits.push(0x00);

@@ -127,6 +127,7 @@ impl Event {
         Self { causation_id: Some(cause), ..self }
     }
 
+    #[cfg(feature = "std")]
     /// It came in by such a way.
     #[must_use]
     pub(crate) fn captured(self, capture: Capture) -> Self {

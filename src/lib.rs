@@ -1,7 +1,8 @@
 //! A tamper-evident record of what software agents did.
 //!
 //! A *chain* is a sequence of signed *entries*, each linked to the one before by hash. A [`ledger::Ledger`] makes events into entries:
-//! `sigchain::install` one and `sigchain::record` from anywhere. [`verify::Verifier`] judges the file that it exports,
+//! `sigchain::install` one and `sigchain::record` from anywhere; [`action`] does nothing that is not recorded, [`review`] nothing that
+//! nobody else agreed to. [`verify::Verifier`] judges the file that it exports,
 //! [`replay`] rebuilds the state at any point of it, and [`chain::Chain::admit`] is the one set of rules for all three. Keys are in the
 //! process, in files ([`keyfile`]), or with an OpenSSH agent ([`agent`]).
 //! The normative text is `spec/sigchain.md`, what the writer does `spec/ledger.md`; modules follow their sections.
@@ -23,9 +24,12 @@
 //!
 //! # Features
 //!
+//! `tracing-layer`: an observer of what an application says to `tracing`. `tower`: gates around services.
 //! `std` (default): the ledger, signers outside the process, key files, threads, the operating system's clocks and randomness.
 //! Without it the crate is pure (format, verification, proofs, replay) and builds for `wasm32-unknown-unknown`.
 
+#[cfg(all(feature = "std", unix))]
+pub mod action;
 #[cfg(all(feature = "std", unix))]
 pub mod agent;
 #[cfg(all(feature = "std", unix))]
@@ -35,6 +39,7 @@ pub mod chainfile;
 pub mod checkpoint;
 pub mod clock;
 pub mod codec;
+pub mod context;
 pub mod digest;
 #[cfg(all(feature = "std", unix))]
 pub mod directory;
@@ -50,11 +55,14 @@ pub mod frame;
 pub mod id;
 #[cfg(all(feature = "std", unix))]
 pub mod index;
+pub mod intent;
 pub mod jsonl;
 pub mod key;
 #[cfg(feature = "std")]
 pub mod keyfile;
 pub mod keyring;
+#[cfg(all(feature = "tracing-layer", unix))]
+pub mod layer;
 #[cfg(all(feature = "std", unix))]
 pub mod ledger;
 pub mod limit;
@@ -72,10 +80,16 @@ mod recovery;
 pub mod replay;
 pub mod reserved;
 #[cfg(all(feature = "std", unix))]
+pub mod review;
+#[cfg(all(feature = "std", unix))]
 mod segment;
 #[cfg(all(feature = "std", unix))]
 pub mod select;
+#[cfg(all(feature = "tower", unix))]
+pub mod service;
 pub mod signer;
+#[cfg(all(feature = "std", unix))]
+pub mod snapshot;
 pub mod stamp;
 #[cfg(feature = "std")]
 pub mod store;

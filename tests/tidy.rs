@@ -11,15 +11,18 @@ const LAYERS: &[&[&str]] = &[
     &["clock", "key", "payload", "point"],
     &["event", "receipt", "signer", "tree"],
     &["agent", "checkpoint", "entry", "fault", "index", "keyfile", "vocabulary"],
-    &["anchor", "frame", "projection", "quarantine", "reserved"],
-    &["jsonl", "keyring"],
-    &["chain", "chainfile", "proof"],
+    &["anchor", "frame", "intent", "projection", "quarantine", "reserved"],
+    &["context", "jsonl", "keyring"],
+    &["chain", "chainfile", "proof", "snapshot"],
     &["segment", "verify"],
     &["fork", "recovery", "replay"],
     &["error", "store"],
     &["select"],
     &["directory", "mirror"],
     &["ledger"],
+    &["review"],
+    &["action"],
+    &["layer", "service"],
 ];
 
 /// The order inside `verify`.
@@ -184,7 +187,7 @@ fn marks(text: &str) -> Vec<(String, &str)> {
     let is_mark = |id: &str| {
         let mut parts = id.split('-');
         let (family, name, number) = (parts.next(), parts.next(), parts.next());
-        matches!(family, Some("S" | "F"))
+        matches!(family, Some("C" | "F" | "S"))
             && name.is_some_and(|name| name.chars().all(|c| c.is_ascii_lowercase()))
             && number.is_some_and(|number| number.chars().all(|c| c.is_ascii_digit()))
             && parts.next().is_none()

@@ -48,8 +48,8 @@ pub struct Archivable {
 
 /// Whether an entry stays when its segment leaves: whoever opens or verifies the chain, or asks what is held, needs it.
 fn stays(sequence: u64, event_type: &str) -> bool {
-    // Whether a quarantine is resolved is asked each time the ledger is opened.
-    let kept = ["retention.", "quarantine."];
+    // Whether a quarantine is resolved is asked each time the ledger is opened; and where entries are must not be said only where they are.
+    let kept = ["retention.", "quarantine.", "recovery.archived", "recovery.restored"];
     let is_kept = kept.iter().any(|family| event_type.starts_with(family));
     sequence == 0 || limit::is_authority(event_type) || is_kept
 }
@@ -176,10 +176,7 @@ impl Stand {
 
 /// Writes a new file, whole and synced, in the place of what an attempt has left.
 fn write_new(folder: &dyn Folder, name: &str, bytes: &[u8]) -> io::Result<()> {
-    match folder.remove(name) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    folder.clear(name)?;
     let file = folder.create(name)?;
     file.write_at(bytes, 0)?;
     file.sync()
@@ -297,13 +294,21 @@ impl Directory {
         rest.is_empty().then_some(left)
     }
 
-    /// Brings a segment back whose entries have left. `entries` gives those of its gaps, in order. Nothing is changed before all of
-    /// them are there and come to the hashes that stand for them.
-    pub fn bring_back(
+    /// Whether [`Directory::bring_back`] would take these entries: an error says why not. Changes nothing.
+    pub fn check_back(
         &self,
         ordinal: u64,
         entries: &mut dyn Iterator<Item = io::Result<Written<'static>>>,
     ) -> io::Result<()> {
+        self.segment_of(ordinal, entries).map(drop)
+    }
+
+    /// The stand-in of a segment, and the bytes of the segment with the entries of its gaps.
+    fn segment_of(
+        &self,
+        ordinal: u64,
+        entries: &mut dyn Iterator<Item = io::Result<Written<'static>>>,
+    ) -> io::Result<(Arc<Piece>, Vec<u8>)> {
         let pieces = self.pieces();
         let piece = pieces.iter().find(|p| p.beginning.ordinal == ordinal && p.is_stand_in);
         let piece = piece.ok_or_else(|| damaged(format!("{} has not left", name_of(ordinal))))?;
@@ -322,20 +327,25 @@ impl Directory {
             }
         }
         Self::check_length(&pieces, ordinal, len_u64(bytes.len()))?;
+        Ok((Arc::clone(piece), bytes))
+    }
+
+    /// Brings a segment back whose entries have left. `entries` gives those of its gaps, in order. Nothing is changed before all of
+    /// them are there and come to the hashes that stand for them.
+    pub fn bring_back(
+        &self,
+        ordinal: u64,
+        entries: &mut dyn Iterator<Item = io::Result<Written<'static>>>,
+    ) -> io::Result<()> {
+        let (piece, bytes) = self.segment_of(ordinal, entries)?;
         write_new(&*self.folder, standin::NEXT, &bytes)?;
-        match self.folder.remove(&name_of(ordinal)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        self.folder.clear(&name_of(ordinal))?;
         self.folder.rename(standin::NEXT, &name_of(ordinal))?;
         self.folder.sync()?;
         // From here on either is the whole truth; the stand-in counts as long as it is there.
         self.folder.remove(&piece.name())?;
         self.folder.sync()?;
-        match self.folder.remove(&outline_name(ordinal)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        self.folder.clear(&outline_name(ordinal))
     }
 
     /// Whether the segment would be as long as the one behind it says that it was.

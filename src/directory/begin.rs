@@ -137,10 +137,7 @@ impl Directory {
             begun: len_u64(frames.len()),
         };
         // One that an earlier attempt left. Nothing ever counted in it; if it had entries, it was set aside when the ledger was opened.
-        match self.folder.remove(NEXT) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        self.folder.clear(NEXT)?;
         let mut bytes = beginning.encode();
         let start = len_u64(bytes.len());
         bytes.extend_from_slice(frames);

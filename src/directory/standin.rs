@@ -75,10 +75,7 @@ pub(crate) fn put_stand_in(
     beginning: &Beginning,
     frames: &mut dyn FnMut(&mut Vec<u8>) -> io::Result<bool>,
 ) -> io::Result<()> {
-    match folder.remove(NEXT) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    folder.clear(NEXT)?;
     let file = folder.create(NEXT)?;
     write(&*file, beginning, frames)?;
     file.sync()?;

@@ -55,6 +55,16 @@ pub trait Folder: fmt::Debug + Send + Sync {
     }
 }
 
+impl dyn Folder + '_ {
+    /// Removes the name of a file, if there is one: what an attempt that was broken off may have left.
+    pub fn clear(&self, name: &str) -> io::Result<()> {
+        match self.remove(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A file. Any number of threads may read while one writes.
 pub trait File: fmt::Debug + Send + Sync {
     /// Writes all of it, or fails with any part of it written, and whatever was there before in the rest.

@@ -49,14 +49,6 @@ pub(super) fn is_damage(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
-/// Removes a file that may not be there.
-pub(super) fn remove(folder: &dyn Folder, name: &str) -> io::Result<()> {
-    match folder.remove(name) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// Makes a file whose first block begins with `head` and whose others are what `fill` pushes. It has its name only when it is whole;
 /// `durable`: and synced.
 pub(super) fn make(
@@ -72,7 +64,7 @@ pub(super) fn make(
             blocks.file.sync()?;
         }
         // What has the name is of no use, or this file would not be made.
-        remove(folder, name)?;
+        folder.clear(name)?;
         folder.rename(&part, name)?;
         Ok(Blocks { name: name.to_owned(), ..blocks })
     });
@@ -89,7 +81,7 @@ fn draft(
     head: &[u8],
     fill: impl FnOnce(&mut Draft) -> io::Result<()>,
 ) -> io::Result<Blocks> {
-    remove(folder, part)?;
+    folder.clear(part)?;
     let made = folder.create(part)?;
     let mut draft = Draft { file: made, key: *FIRST, count: 0, buffer: Vec::new(), written: 0 };
     draft.push(head)?;

@@ -256,7 +256,7 @@ impl Runs {
                 is_sound = false;
                 self.take_out(run);
                 // It would be taken for a good one when it is opened again, as long as nobody reads what is wrong with it.
-                block::remove(&*self.folder, &run.span().name())?;
+                self.folder.clear(&run.span().name())?;
             }
         }
         Ok(is_sound)
@@ -272,7 +272,7 @@ impl Runs {
         let live: Vec<String> = self.live.lock().runs.iter().map(|run| run.span().name()).collect();
         for name in self.folder.names()? {
             if name.starts_with("ids-") && !live.contains(&name) {
-                block::remove(&*self.folder, &name)?;
+                self.folder.clear(&name)?;
             }
         }
         Ok(())

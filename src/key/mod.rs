@@ -49,6 +49,8 @@ pub enum Purpose {
     Possession,
     /// A seal.
     Seal,
+    /// The state of a projection that is kept.
+    Snapshot,
 }
 
 impl Purpose {
@@ -60,6 +62,7 @@ impl Purpose {
             Self::Finding => b"sigchain/finding\0",
             Self::Possession => b"sigchain/possession\0",
             Self::Seal => b"sigchain/seal\0",
+            Self::Snapshot => b"sigchain/snapshot\0",
         }
     }
 

@@ -23,8 +23,10 @@ use crate::ledger::options::Files;
 use crate::ledger::scrub::Brake;
 use crate::ledger::shared::{Held, Shared};
 use crate::ledger::sinks::{Known, RootAt, Sink, Unanchored, entries};
+use crate::ledger::snapshots::Make;
 use crate::ledger::state::Stage;
-use crate::signer::Signer;
+use crate::signer::{Signer, SignerError};
+use crate::snapshot::EVERY;
 use crate::store::{Store, StoreError};
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, within};
 use crate::tree::Frontier;
@@ -88,6 +90,10 @@ pub(super) struct Keeper {
     site: Mutex<Option<Arc<Site>>>,
     /// What ends the scrub.
     pub(super) brake: Arc<Brake>,
+    /// What makes snapshots.
+    pub(super) making: Mutex<Vec<Box<dyn Make>>>,
+    /// Entries at which the next snapshot is due, if there are to be any.
+    next: AtomicU64,
 }
 
 /// On what terms a ledger is anchored.
@@ -115,6 +121,11 @@ pub(super) struct Due {
     pub(super) size: u64,
     pub(super) root: Digest,
     pub(super) signer: Arc<dyn Signer>,
+}
+
+/// The number of entries at which a snapshot is due next.
+const fn due_after(size: u64) -> u64 {
+    (size / EVERY).saturating_add(1).saturating_mul(EVERY)
 }
 
 /// Why nothing is anchored by a ledger that has no such key.
@@ -169,6 +180,12 @@ impl Keeper {
     /// Says that so much is durable.
     pub(super) fn note(&self, size: u64) {
         self.durable.store(size, Ordering::Release);
+        let next = self.next.load(Ordering::Relaxed);
+        if next > 0 && size >= next {
+            // Asked for once each time, not by every commit until the thread is there.
+            self.next.store(due_after(size), Ordering::Relaxed);
+            self.poke();
+        }
         if let Some(Fence::Interval { entries, .. }) = self.terms.fence
             && self.is_used
             && self.exposed(size) >= entries
@@ -181,6 +198,22 @@ impl Keeper {
     pub(super) fn poke(&self) {
         self.wanted.lock().now = true;
         self.changed.notify_one();
+    }
+
+    /// Has snapshots made from now on.
+    pub(super) fn want_snapshots(&self) {
+        self.next.store(due_after(self.durable.load(Ordering::Acquire)), Ordering::Relaxed);
+        self.poke();
+    }
+
+    /// Asks a signer for something, for no longer than its time.
+    pub(super) fn ask<T: Send + 'static>(
+        &self,
+        signer: &dyn Signer,
+        question: impl FnOnce() -> Result<T, SignerError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let question = move || question().map_err(Refusal::Signer);
+        self.asked.sign(signer, self.terms.signer_time, question)
     }
 
     /// Has the thread end.
@@ -343,6 +376,9 @@ impl Shared {
                 Ok(true) => keeper.poke(),
                 Ok(false) => {}
                 Err(error) => observe::not_tended(&error.to_string()),
+            }
+            if shared.make_snapshots() {
+                keeper.poke();
             }
         }
     }

@@ -96,40 +96,43 @@ impl Ledger {
         &self,
         decide: impl FnOnce(&View<'_, ()>) -> Result<Event, E>,
     ) -> Result<Receipt, DecideError<E>> {
-        self.decide(|held| match held.state.chain.head() {
-            Some(head) => decide(&View::new(head, &NOTHING)).map_err(DecideError::Declined),
+        let time = self.shared().time();
+        let decide = |held: &Held<'_>| match held.state.chain.head() {
+            Some(head) => decide(&View::new(head, time, &NOTHING)).map_err(DecideError::Declined),
             None => Err(DecideError::Append(Refusal::Closed.into())),
-        })
+        };
+        self.decide(decide, Then::Wait)?.wait().map_err(DecideError::Append)
     }
 
     fn decide<E>(
         &self,
         decide: impl FnOnce(&Held<'_>) -> Result<Event, DecideError<E>>,
-    ) -> Result<Receipt, DecideError<E>> {
+        then: Then,
+    ) -> Result<Ticket, DecideError<E>> {
         let refused = |refusal: Refusal| {
             observe::refused(refusal.code());
             DecideError::Append(refusal.into())
         };
         let shared = self.shared();
         let _step = shared.step();
-        let mut held = self.enter_paid(1, 1024, true).map_err(refused)?;
+        let patient = then != Then::Leave { patient: false };
+        let mut held = self.enter_paid(1, 1024, patient).map_err(refused)?;
         let event = decide(&held)?;
         let draft = Draft::new(event).map_err(refused)?;
         if draft.is_given {
             // Another entry must not come between, so the look-up is made under the lock.
             match self.look_up(&mut held, &draft).map_err(refused)? {
                 Known::No => {}
-                Known::Durable(receipt) => return Ok(receipt),
+                Known::Durable(receipt) => return Ok(Ticket(Way::Known(vec![receipt]))),
                 Known::Queued(cell, pending) => {
                     drop(held);
                     let first = Call { cell, entries: vec![pending], own: 0 };
-                    return Ticket(Way::queued(shared, first)).wait().map_err(DecideError::Append);
+                    return Ok(Ticket(Way::queued(shared, first)));
                 }
             }
         }
         let (call, signer) = shared.link(&mut held, vec![draft]).map_err(refused)?;
-        let way = self.go_on(held, call, signer, Then::Wait);
-        Ticket(way).wait().map_err(DecideError::Append)
+        Ok(Ticket(self.go_on(held, call, signer, then)))
     }
 
     fn look_up(&self, held: &mut Held<'_>, draft: &Draft) -> Result<Known, Refusal> {
@@ -153,20 +156,41 @@ impl<P: Projection + Clone + Send + 'static> Attached<P> {
         &self,
         decide: impl FnOnce(&View<'_, P>) -> Result<Event, E>,
     ) -> Result<Receipt, DecideError<E>> {
-        self.ledger().decide(|held| match (held.state.chain.head(), self.both(held)) {
+        self.decide(decide, Then::Wait)?.wait().map_err(DecideError::Append)
+    }
+
+    /// As `append_with`, but does not wait until the event is durable, and refuses where it would have to wait for room.
+    pub fn try_submit_with<E>(
+        &self,
+        decide: impl FnOnce(&View<'_, P>) -> Result<Event, E>,
+    ) -> Result<Ticket, DecideError<E>> {
+        self.decide(decide, Then::Leave { patient: false })
+    }
+
+    fn decide<E>(
+        &self,
+        decide: impl FnOnce(&View<'_, P>) -> Result<Event, E>,
+        then: Then,
+    ) -> Result<Ticket, DecideError<E>> {
+        let ledger = self.ledger();
+        let time = ledger.shared().time();
+        let decide = |held: &Held<'_>| match (held.state.chain.head(), self.both(held)) {
             (Some(head), Some(both)) => {
-                decide(&View::new(head, &both.linked)).map_err(DecideError::Declined)
+                decide(&View::new(head, time, &both.linked)).map_err(DecideError::Declined)
             }
             _ => Err(DecideError::Append(Refusal::Closed.into())),
-        })
+        };
+        ledger.decide(decide, then)
     }
 
     /// Looks at the state as far as it is durable. Runs under the ledger's lock, so it should be quick.
     pub fn read<T>(&self, look: impl FnOnce(&View<'_, P>) -> T) -> Option<T> {
-        let held = self.ledger().shared().lock();
+        let shared = self.ledger().shared();
+        let held = shared.lock();
         let both = self.both(&held)?;
         // Who only looks must not end the ledger for everybody: a panic goes on where the lock is let go.
-        let look = AssertUnwindSafe(|| look(&View::new(held.state.head, &both.settled)));
+        let view = || View::new(held.state.head, shared.time(), &both.settled);
+        let look = AssertUnwindSafe(|| look(&view()));
         let looked = catch_unwind(look);
         drop(held);
         looked.map_or_else(|panic| resume_unwind(panic), Some)

@@ -19,6 +19,7 @@ use crate::ledger::Ledger;
 use crate::ledger::anchoring::{Fence, Keeper, check_place, place_of};
 use crate::ledger::call::opens_here;
 use crate::ledger::epoch;
+use crate::ledger::forked;
 use crate::ledger::genesis::Genesis;
 use crate::ledger::halt::{Site, Stop};
 use crate::ledger::observe;
@@ -153,7 +154,10 @@ impl Ledger {
         let to_finish = site.gate(&found.opening, resolving)?;
         let anchored = known.judge(found.whole.size, &found.roots);
         let decision = decide(found.stated, found.tail, anchored);
-        if let Some(stop) = found.stopped(decision, &known) {
+        if let Some(mut stop) = found.stopped(decision, &known) {
+            if matches!(decision, Decision::StopBeside | Decision::StopBehind) {
+                stop.proofs = forked::at_opening(known.notes(), &directory);
+            }
             let prior = found.opening.head().map_or(Digest::ZERO, |head| head.digest);
             return Err(site.stop(stop, (chain_id, prior), &signers, &options));
         }
@@ -397,7 +401,8 @@ impl Found {
         let place = format!("{segment}, byte {at}");
         let most = known.sizes().last().copied().unwrap_or(0);
         let affected = most.max(self.stated_size).saturating_sub(self.whole.size);
-        Some(Stop { code, what, phase, segment, place, size: self.whole.size, affected })
+        let (size, proofs) = (self.whole.size, Vec::new());
+        Some(Stop { code, what, phase, segment, place, size, affected, proofs })
     }
 }
 

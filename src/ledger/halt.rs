@@ -16,6 +16,7 @@ use crate::key::Purpose;
 use crate::ledger::Ledger;
 use crate::ledger::call::random;
 use crate::ledger::files::Signers;
+use crate::ledger::forked;
 use crate::ledger::keys::Change;
 use crate::ledger::observe;
 use crate::ledger::opening::Opening;
@@ -66,6 +67,20 @@ impl Known {
     }
 }
 
+/// A file that proves what is wrong, and stands by itself.
+pub(super) struct Proof {
+    pub(super) name: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What is kept of a ledger that is halted.
+#[derive(Default)]
+pub(super) struct Aside<'a> {
+    /// The files of which copies are made.
+    pub(super) names: &'a [String],
+    pub(super) proofs: &'a [Proof],
+}
+
 /// Why a ledger is not opened.
 pub(super) struct Stop {
     pub(super) code: &'static str,
@@ -78,6 +93,8 @@ pub(super) struct Stop {
     pub(super) size: u64,
     /// Entries behind it, at least.
     pub(super) affected: u64,
+    /// What others have signed that speaks against what is here, and what here was signed.
+    pub(super) proofs: Vec<Proof>,
 }
 
 impl Stop {
@@ -147,7 +164,8 @@ impl Site {
         let what = words(&error);
         let (code, phase, segment) = ("LEDGER_FILES", Phase::Chain, "segment".to_owned());
         let place = "the directory".to_owned();
-        let stop = Stop { code, what, phase, segment, place, size: 0, affected: 0 };
+        let (size, affected, proofs) = (0, 0, Vec::new());
+        let stop = Stop { code, what, phase, segment, place, size, affected, proofs };
         let chain_id = Directory::chain_in(&*self.folder);
         match self.known() {
             // What the chain says cannot be asked; one that was resolved is another than what is found now.
@@ -162,7 +180,7 @@ impl Site {
     /// Records what stops a ledger, and gives the error that says so. One that is opened to resolve a quarantine has that already.
     pub(super) fn stop(
         &self,
-        stop: Stop,
+        mut stop: Stop,
         (chain_id, prior): (Digest, Digest),
         signers: &Signers,
         options: &Options,
@@ -174,14 +192,21 @@ impl Site {
             return OpenError::Stopped { code, what, quarantine: resolving };
         }
         let names = concerned(&*self.folder, &stop.segment);
+        let proofs = std::mem::take(&mut stop.proofs);
+        let aside = Aside { names: &names, proofs: &proofs };
         let recorded = stop.record(options.time.wall()).map_err(|error| error.to_string());
         let recorded = recorded.and_then(|found| {
             let id = found.id;
-            let known = self.record((id, chain_id, prior), &found, &names, &*signers.entries);
+            let known = self.record((id, chain_id, prior), &found, &aside, &*signers.entries);
             known.map(|()| id).map_err(|error| error.to_string())
         });
         let quarantine = match recorded {
-            Ok(id) => Some(id),
+            Ok(id) => {
+                if let Some(proof) = proofs.first() {
+                    what = format!("{what}; {}", forked::proves(code, &id, &proof.name));
+                }
+                Some(id)
+            }
             Err(why) => {
                 what = format!("{what}; it could not be recorded as a quarantine: {why}");
                 None
@@ -244,7 +269,7 @@ impl Site {
         &self,
         (id, chain_id, prior): (EventId, Digest, Digest),
         found: &Discontinuity,
-        names: &[String],
+        aside: &Aside<'_>,
         signer: &dyn Signer,
     ) -> io::Result<()> {
         let mut log = Log::begin(&*self.folder, (chain_id, id), prior, signer)?;
@@ -254,17 +279,28 @@ impl Site {
             .place
             .iter()
             .flat_map(|place| self.sinks.iter().map(move |sink| sink.halt(place, &id)));
-        let copied = self.copy(&mut log, names, found.detected_us);
+        let copied = self.set_aside(&mut log, aside, found.detected_us);
         for error in marked.chain([copied]).filter_map(Result::err) {
             observe::not_remembered(&error.to_string());
         }
         Ok(())
     }
 
-    /// Sets copies of these files aside, as far as there is room.
-    fn copy(&self, log: &mut Log<'_>, names: &[String], now: u64) -> io::Result<()> {
+    /// Writes down what proves it, and sets copies of these files aside, as far as there is room.
+    pub(super) fn set_aside(
+        &self,
+        log: &mut Log<'_>,
+        aside: &Aside<'_>,
+        now: u64,
+    ) -> io::Result<()> {
         let (mut copied, mut missing) = (Vec::new(), Vec::new());
-        for name in names {
+        for Proof { name, bytes } in aside.proofs {
+            match quarantine::copy(&bytes.as_slice(), log.folder(), name) {
+                Ok((bytes, digest)) => copied.push((name, bytes, digest)),
+                Err(error) => missing.push((name, error.to_string())),
+            }
+        }
+        for name in aside.names {
             let done = self.folder.open(name, false).and_then(|file| {
                 let room = self.folder.room()?;
                 if room < file.len()?.saturating_mul(2) {
@@ -372,10 +408,9 @@ impl Ledger {
         drop(held);
         let id = EventId::new(shared.millis(), random()?);
         // Before the chain says so: whatever happens from here on, nobody goes on with it.
-        let recorded = shared
-            .keeper
-            .site()
-            .map_or(Ok(()), |site| site.record((id, chain_id, prior), found, &[], &*signer));
+        let recorded = shared.keeper.site().map_or(Ok(()), |site| {
+            site.record((id, chain_id, prior), found, &Aside::default(), &*signer)
+        });
         observe::stopped("LEDGER_QUARANTINED", &found.to_string());
         let reserved = Reserved::Open { event_type: OPEN.to_owned(), map: found.fields().encode() };
         let applied = self.apply(Change::of(chain_id, id, reserved));

@@ -124,6 +124,14 @@ mod imp {
         warn!(what, "indexes could not be made: look-ups are slow");
     }
 
+    pub(in crate::ledger) fn no_snapshot(what: &str) {
+        warn!(what, "a snapshot could not be made: a replay reads more");
+    }
+
+    pub(in crate::ledger) fn snapshot_ignored(sequence: u64, why: &str) {
+        tracing::debug!(sequence, why, "a snapshot is not used");
+    }
+
     pub(in crate::ledger) fn not_sealed(what: &str) {
         warn!(what, "a segment that is full could not be sealed, and grows");
     }
@@ -166,6 +174,8 @@ mod imp {
     pub(in crate::ledger) const fn not_remembered(_: &str) {}
     pub(in crate::ledger) const fn unsealed() {}
     pub(in crate::ledger) const fn not_tended(_: &str) {}
+    pub(in crate::ledger) const fn no_snapshot(_: &str) {}
+    pub(in crate::ledger) const fn snapshot_ignored(_: u64, _: &str) {}
     pub(in crate::ledger) const fn not_sealed(_: &str) {}
     pub(in crate::ledger) const fn clock(_: &Mark) {}
     pub(in crate::ledger) const fn room(_: bool) {}
@@ -173,7 +183,7 @@ mod imp {
 }
 
 pub(super) use imp::{
-    anchored, append, clock, closed, commit, durable, failed, mirrored, not_anchored,
-    not_remembered, not_sealed, not_tended, opened, refused, room, scrub_ended, scrubbed, stopped,
-    unreadable, unsealed,
+    anchored, append, clock, closed, commit, durable, failed, mirrored, no_snapshot, not_anchored,
+    not_remembered, not_sealed, not_tended, opened, refused, room, scrub_ended, scrubbed,
+    snapshot_ignored, stopped, unreadable, unsealed,
 };

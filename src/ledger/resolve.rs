@@ -22,7 +22,7 @@ use crate::ledger::Ledger;
 use crate::ledger::anchoring::place_of;
 use crate::ledger::files::Signers;
 use crate::ledger::genesis::Genesis;
-use crate::ledger::halt::{Known, Site, found_by_hand};
+use crate::ledger::halt::{Aside, Known, Site, found_by_hand};
 use crate::ledger::keys::Change;
 use crate::ledger::options::Options;
 use crate::ledger::repair::Repair;
@@ -206,7 +206,8 @@ impl Halted {
         let what = format!("the log of quarantine {} is gone or damaged", self.id);
         let found = found_by_hand("QUARANTINE_LOG", what, now)?;
         self.id = found.id;
-        self.site.record((found.id, chain_id, Digest::ZERO), &found, &[], signer)?;
+        let aside = Aside::default();
+        self.site.record((found.id, chain_id, Digest::ZERO), &found, &aside, signer)?;
         let id = self.id;
         self.case = cases(&*self.site.folder)?.into_iter().find(|case| case.id == id);
         Ok(())
@@ -242,7 +243,7 @@ fn source(path: &Path) -> Result<Box<dyn Read>, ResolveError> {
     Ok(Box::new(OsFile::open(path)?))
 }
 
-fn site_at(path: &Path, options: &Options) -> Result<Site, ResolveError> {
+pub(super) fn site_at(path: &Path, options: &Options) -> Result<Site, ResolveError> {
     let folder = disk::open(path, options.files.lenience)?;
     Ok(Site { folder, sinks: options.files.sinks()?, place: place_of(path).ok() })
 }
@@ -421,10 +422,7 @@ fn begin(
     let folder = disk::open(successor, lenience)?;
     if !folder.names()?.iter().any(|name| name == PREDECESSOR) {
         let next = format!("{PREDECESSOR}.next");
-        match folder.remove(&next) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
+        folder.clear(&next)?;
         let file = folder.create(&next)?;
         file.write_at(format!("{}\n", place_of(before)?).as_bytes(), 0)?;
         file.sync()?;

@@ -35,7 +35,7 @@ pub struct Moved<'m> {
 }
 
 impl Ledger {
-    /// Records that entries are archived, before they leave, or that they are back: `recovery.archived` and `recovery.restored`.
+    /// Records that entries are archived, or come back, before they do: `recovery.archived` and `recovery.restored`.
     pub fn record_moved(&self, way: Way, moved: &Moved<'_>) -> Result<(), Refusal> {
         let event_type = match way {
             Way::Out => "recovery.archived",

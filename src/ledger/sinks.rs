@@ -215,6 +215,11 @@ impl Known {
         self.sinks.iter().filter_map(|(_, claim)| claim.as_ref())
     }
 
+    /// What they have, as it was signed.
+    pub(super) fn notes(&self) -> impl Iterator<Item = String> {
+        self.claims().map(|claim| claim.note.clone())
+    }
+
     /// The sizes that they speak of, ascending.
     pub(super) fn sizes(&self) -> Vec<u64> {
         let mut sizes: Vec<u64> = self.claims().map(|claim| claim.size).collect();

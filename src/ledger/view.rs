@@ -4,7 +4,9 @@ use std::any::Any;
 use std::fmt;
 
 use crate::chain::Head;
+use crate::clock::Time;
 use crate::projection::{Item, Projection};
+use crate::stamp::Stamp;
 
 /// A projection that the ledger folds, whatever its type.
 pub(super) trait Fold: fmt::Debug + Send {
@@ -62,12 +64,16 @@ pub struct View<'v, P> {
     pub next: u64,
     /// The last linked entry.
     pub head: Head,
+    /// The time by the ledger's own clock: an entry that is linked next has no earlier stamp.
+    pub now: Stamp,
     /// The state.
     pub state: &'v P,
 }
 
 impl<'v, P> View<'v, P> {
-    pub(super) fn new(head: Head, state: &'v P) -> Self {
-        Self { next: head.sequence.saturating_add(1), head, state }
+    pub(super) fn new(head: Head, time: &dyn Time, state: &'v P) -> Self {
+        let wall = Stamp::from_micros(time.wall());
+        let now = wall.map_or(head.stamp, |wall| wall.max(head.stamp));
+        Self { next: head.sequence.saturating_add(1), head, now, state }
     }
 }

@@ -22,6 +22,8 @@ use crate::signer::{Signer, Statement};
 pub const FOLDER: &str = "quarantine";
 /// Before the number in the name of a record.
 const RECORD: &str = "record-";
+/// Before the name of a file that proves by itself what is wrong.
+pub(crate) const PROOF: &str = "proof-";
 /// The name of a record that is being made.
 const NEXT: &str = "record.next";
 /// Bytes of a record.
@@ -124,7 +126,7 @@ pub struct Case {
     pub entries: Vec<Entry>,
     /// What is wrong with the log, if anything is.
     pub damage: Option<String>,
-    /// Names of the files that were set aside.
+    /// Names of the files that were set aside, and of those that prove what is wrong.
     pub copies: Vec<String>,
 }
 
@@ -220,8 +222,8 @@ pub fn cases(ledger: &dyn Folder) -> io::Result<Vec<Case>> {
 fn read(folder: &dyn Folder, id: EventId, names: &[String]) -> io::Result<Case> {
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
     numbers.sort_unstable();
-    let mut copies: Vec<String> =
-        names.iter().filter(|name| name.starts_with("copy-")).cloned().collect();
+    let is_kept = |name: &&String| name.starts_with("copy-") || name.starts_with(PROOF);
+    let mut copies: Vec<String> = names.iter().filter(is_kept).cloned().collect();
     copies.sort_unstable();
     let mut case = Case { id, chain_id: Digest::ZERO, entries: Vec::new(), damage: None, copies };
     for (expected, number) in (0..).zip(numbers) {
@@ -412,10 +414,7 @@ impl<'s> Log<'s> {
                 "a record of more than 64 KiB",
             ));
         }
-        match self.folder.remove(NEXT) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        self.folder.clear(NEXT)?;
         let file = self.folder.create(NEXT)?;
         file.write_at(&bytes, 0)?;
         file.sync()?;

@@ -17,7 +17,7 @@ use crate::id::EventId;
 use crate::limit::SEQUENCE_MAX;
 
 pub use crate::quarantine::log::{Case, Entry, FOLDER, cases};
-pub(crate) use crate::quarantine::log::{Kind, Log, copy, copy_name, pass};
+pub(crate) use crate::quarantine::log::{Kind, Log, PROOF, copy, copy_name, pass};
 
 /// The type of the last entry of a ledger that was halted while its head was sound.
 pub const OPEN: &str = "quarantine.open";

@@ -119,6 +119,12 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Where an item stands.
+    #[cfg(feature = "std")]
+    pub(crate) fn of_item(item: &Item<'_>) -> Self {
+        Self::of(item, || item.digest())
+    }
+
     /// Where an item stands, with `digest` if its own is not known yet.
     fn of(item: &Item<'_>, digest: impl FnOnce() -> Digest) -> Self {
         let fields = item.fields;

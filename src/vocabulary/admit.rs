@@ -4,12 +4,10 @@
 use crate::event::{Capture, Event};
 use crate::limit::FieldError;
 use crate::payload::{Media, Payload};
+use crate::vocabulary::form::CAPTURE;
 use crate::vocabulary::judge::{self, Found};
 use crate::vocabulary::words::MEDIA_TYPE;
 use crate::vocabulary::{self, IllFormed, TYPES, Type};
-
-/// The field in which a payload says by which class of way its event came in.
-pub(super) const CAPTURE: &str = "capture";
 
 /// Why an event is not admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]

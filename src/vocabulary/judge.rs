@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
 use crate::digest::Digest;
@@ -13,8 +13,8 @@ use crate::id::EventId;
 use crate::limit::SEQUENCE_MAX;
 use crate::point::Point;
 use crate::receipt::Reference;
-use crate::vocabulary::admit::{self, CAPTURE};
-use crate::vocabulary::form::{Field, Form};
+use crate::vocabulary::admit;
+use crate::vocabulary::form::{CAPTURE, Field, Form};
 
 /// What is not as it should be.
 #[derive(Debug, Default)]
@@ -255,7 +255,7 @@ impl<'de> Visitor<'de> for Members<'_> {
                     }
                     trail.through(CAPTURE, map.next_value_seed(class(capture, trail)))?;
                 }
-                _ => drop(map.next_value::<IgnoredAny>()?),
+                _ => map.next_value_seed(Anything)?,
             }
         }
         let is_missing = |(at, field): &(usize, &Field)| field.is_needed && seen & bit(*at) == 0;
@@ -280,6 +280,63 @@ fn class(capture: Capture, trail: &Trail) -> Value<'_> {
     Value { form: Form::OneOf(word), trail }
 }
 
+/// Any value, looked at to its end: what is only skipped could hold half a surrogate or a number that no reader can hold, and then
+/// nobody could read the payload that was let in.
+#[derive(Clone, Copy)]
+struct Anything;
+
+impl<'de> DeserializeSeed<'de> for Anything {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Anything {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(self)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_key_seed(self)?.is_some() {
+            map.next_value_seed(self)?;
+        }
+        Ok(())
+    }
+}
+
 /// A value of one form.
 #[derive(Clone, Copy)]
 struct Value<'t> {
@@ -292,7 +349,7 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         match self.form {
-            Form::Json => deserializer.deserialize_ignored_any(IgnoredAny).map(drop),
+            Form::Json => Anything.deserialize(deserializer),
             Form::Record(fields) => {
                 let members = Members { fields, trail: self.trail, top: None };
                 members.deserialize(deserializer).map(drop)

@@ -13,8 +13,10 @@
 //! # Ok::<(), sigchain::limit::FieldError>(())
 //! ```
 
+#[cfg(feature = "std")]
 mod admit;
 mod form;
+#[cfg(feature = "std")]
 mod judge;
 mod schema;
 mod types;
@@ -22,6 +24,7 @@ mod words;
 
 use std::fmt;
 
+#[cfg(feature = "std")]
 pub(crate) use crate::vocabulary::admit::{Unfit, admit};
 pub use crate::vocabulary::form::{Field, Form};
 pub use crate::vocabulary::types::*;

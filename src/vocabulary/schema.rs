@@ -3,8 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::vocabulary::Type;
-use crate::vocabulary::admit::CAPTURE;
-use crate::vocabulary::form::{Field, Form};
+use crate::vocabulary::form::{CAPTURE, Field, Form};
 
 impl Type {
     /// The JSON Schema of its payload, with a line feed at its end.

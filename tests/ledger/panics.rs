@@ -337,7 +337,9 @@ fn panics_at(whose: Whose, place: Place, deed: Deed, answer: Option<&Answer>, n:
     if spent {
         // What was read for its own sake alone left nothing half-done, but all here is on the way of an append.
         until("the panic is noticed", || {
-            scene.ledger.try_submit(event(80)).is_err_and(|error| error == Refusal::Panicked.into())
+            // Under one id: on a slow machine it may be taken, more than once, before anybody notices.
+            let asked = scene.ledger.try_submit(event(80).id(id(80)));
+            asked.is_err_and(|error| error == Refusal::Panicked.into())
         });
         scene.refuses(&what);
     } else {

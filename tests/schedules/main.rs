@@ -13,6 +13,7 @@
     reason = "a test that meets the unexpected must stop, and says how much it has done"
 )]
 
+mod acts;
 mod appends;
 mod decisions;
 mod ends;
@@ -35,6 +36,8 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    acts::nothing_is_done_unrecorded,
+    acts::nothing_is_done_that_is_not_approved,
     appends::threads_append,
     appends::appends_and_tickets,
     appends::batches_among_appends,

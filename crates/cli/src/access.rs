@@ -19,7 +19,7 @@ use crate::ledger;
 use crate::trouble::Trouble;
 
 /// The type of the entries that say what is demanded; the last one holds.
-const POLICY: &str = "access.policy";
+pub(crate) const POLICY: &str = "access.policy";
 
 /// Where the system lists its users.
 const USERS: &str = "/etc/passwd";

@@ -8,6 +8,7 @@ use sigchain::entry::Fields;
 use sigchain::id::EventId;
 use sigchain::select::Filter;
 use sigchain::stamp::Stamp;
+use sigchain::vocabulary;
 
 use crate::out::safe;
 
@@ -77,6 +78,12 @@ impl Actions {
 
     fn close(&mut self, fields: &Fields<'_>) {
         let Some(cause) = fields.causation_id else { return };
+        // What else names it as its cause happened within it.
+        let is_decision =
+            matches!(&*fields.event_type, "review.approve" | "review.veto" | "review.expire");
+        if !is_decision && !vocabulary::is_outcome(&fields.event_type) {
+            return;
+        }
         let is_its = |open: &Open| family(&open.event_type) == family(&fields.event_type);
         if self.open.get(&cause).is_some_and(is_its) {
             self.open.remove(&cause);

@@ -197,9 +197,13 @@ pub(crate) fn open_again(path: &Path) -> Result<Box<dyn Again>, Trouble> {
     if is_ledger(path)? {
         return Ok(Box::new(stream(path)?));
     }
-    let failed = |error| cannot_read(&name(path), &error);
-    let mut file = File::open(path).map_err(failed)?;
-    Ok(match Unpacked::of(&mut file).map_err(failed)? {
+    again(path).map_err(|error| cannot_read(&name(path), &error))
+}
+
+/// The same of a file, which may be compressed.
+pub(crate) fn again(path: &Path) -> io::Result<Box<dyn Again>> {
+    let mut file = File::open(path)?;
+    Ok(match Unpacked::of(&mut file)? {
         Some(unpacked) => Box::new(unpacked),
         None => Box::new(file),
     })

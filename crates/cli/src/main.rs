@@ -1,6 +1,7 @@
 //! The program `sigchain`: records events, verifies what was recorded, and shows what verification catches.
 
 mod access;
+mod act;
 mod actions;
 mod args;
 mod bench;
@@ -67,6 +68,7 @@ fn run() -> Result<u8, Trouble> {
         Asked::Text(text) => return out::print(&text).map(|()| 0),
     };
     match command {
+        Command::Action(options) => Ok(act::action(&options)),
         Command::Append(options) => ledger::append(*options),
         Command::Archive(options) => retain::archive(&options),
         Command::Bench(wanted) => bench::run(&wanted),
@@ -88,6 +90,7 @@ fn run() -> Result<u8, Trouble> {
         Command::Prove(options) => extract::prove(&options),
         Command::Replay(options) => history::replay(&options),
         Command::Restore(options) => retain::restore(&options),
+        Command::Review(options) => act::review(&options),
         Command::Sample(options) => extract::sample(&options),
         Command::Scrub(options) => quarantine::scrub(&options),
         Command::Show(options) => history::show(&options),

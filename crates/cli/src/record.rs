@@ -64,7 +64,14 @@ impl Record {
         Ok(Self { path: path.to_owned(), directory, opened, anchors, on_word: false })
     }
 
-    /// The same, where signatures below what this machine has anchored of a ledger are taken on the word of that: whoever reads what
+    /// So many entries of a ledger that another one goes on from, whatever is behind them. What vouches for them is what that states.
+    pub(crate) fn open_first(path: &Path, size: u64) -> Result<Self, Trouble> {
+        let opened = history::open_first(path, size, Verifier::new())?;
+        let (directory, anchors) = (Some(ledger::salvaged(path)?), Vec::new());
+        Ok(Self { path: path.to_owned(), directory, opened, anchors, on_word: false })
+    }
+
+    /// A record, where signatures below what this machine has anchored of a ledger are taken on the word of that: whoever reads what
     /// comes of it looks at them. Everything else is verified, and the root over all of it.
     pub(crate) fn on_word(self) -> Result<Self, Trouble> {
         if self.directory.is_none() || self.anchors.is_empty() {

@@ -31,14 +31,29 @@ fn recorded() -> Place {
             6,
             "review.request",
             None,
-            json!({"proposal": {"refund": 40}, "deadline": "2099-01-01T00:00:00Z"}),
+            json!({
+                "proposal": {"type": "tool.call", "actor": "agent:planner",
+                    "payload": {"tool": "payments.refund", "arguments": {"sum": 40}}},
+                "policy": {"approvals": 2, "reviewers": ["human:ada", "human:dana"]},
+                "deadline": "2099-01-01T00:00:00.123456Z",
+            }),
         ),
         (7, "review.veto", Some(6), json!({"reason": "too much"})),
         (8, "tool.call", Some(99), json!({"tool": "mail"})),
-        (9, "tool.error", Some(8), json!({"kind": "timeout", "message": "no answer"})),
-        (10, "tool.call", None, json!({"tool": "payments.refund"})),
+        (
+            9,
+            "tool.error",
+            Some(8),
+            json!({"kind": "timeout", "error_type": "timeout", "message": "no answer"}),
+        ),
+        (10, "tool.call", Some(4), json!({"tool": "payments.refund"})),
         (11, "own.thing", None, json!({"a": 1})),
         (12, "episode.end", None, json!({"status": "failed"})),
+        (13, "retrieval.request", None, json!({"source": "policy", "query": "days"})),
+        (14, "retrieval.result", Some(13), json!({"count": 1, "documents": [{"id": "thirty"}]})),
+        (15, "llm.request", None, json!({"model": "m-1"})),
+        (16, "llm.error", Some(15), json!({"kind": "error", "error_type": "a::b::Busy"})),
+        (17, "capture.gap", None, json!({"reason": "full", "missed": 2, "source": "telephone"})),
     ] {
         let mut line =
             json!({"type": kind, "event_id": id(n), "payload": payload, "actor": "agent:planner"});
@@ -77,18 +92,28 @@ fn an_episode_reads_as_a_transcript() {
         "orders.get gives a result",
         "| line 11",
         "(28 more lines: --whole shows them)",
-        "asks for a review until 2099-01-01T00:00:00Z",
+        "asks for a review until 2099-01-01T00:00:00.123Z",
+        "| proposed: agent:planner calls payments.refund {\"sum\":40}",
+        "| 2 of these must approve: human:ada, human:dana",
         "human:dana",
         "vetoes: too much",
         "mail does not end in its time: no answer",
         "| a: 1",
         "ends, failed",
-        "12 entries, 5 intents, 1 of them without an outcome",
-        "by way of capture: manual 11, not stated 1",
+        "looks in policy for days",
+        "policy gives 1 document ",
+        "| thirty",
+        "model m-1 fails (Busy)",
+        "NOT CAPTURED, 2 events of telephone: full",
+        "17 entries, 7 intents, 1 of them without an outcome",
+        "by way of capture: manual 16, not stated 1",
         "open: 10 tool.call by agent:planner",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
+    // Only what answers its cause took the time since then.
+    let took = |part: &str| said.lines().any(|line| line.contains(part) && line.ends_with(']'));
+    assert!(took("orders.get gives") && took("vetoes") && !took("calls payments"), "{said}");
     assert!(!said.contains("| line 12") && !said.contains('\u{1b}') && !said.contains("note"));
     assert!(
         place.expect(&["episode", "led", "run-7", "--whole"], 0, &["| line 39"]).len() > said.len()
@@ -124,15 +149,15 @@ fn programs_read_it_as_json_and_lists_name_them() {
         value
     };
     let one = read(&["episode", "led", "run-7", "--json"]);
-    assert_eq!(one["entries"].as_array().unwrap().len(), 12);
+    assert_eq!(one["entries"].as_array().unwrap().len(), 17);
     assert_eq!(one["entries"][8]["text"], "mail does not end in its time: no answer");
-    assert_eq!((&one["open"], &one["intents"]), (&json!([10]), &json!(5)));
+    assert_eq!((&one["open"], &one["intents"]), (&json!([10]), &json!(7)));
     let all = read(&["episode", "led", "--json"]);
     let ids: Vec<_> =
         all["episodes"].as_array().unwrap().iter().map(|e| e["episode_id"].clone()).collect();
     assert_eq!(ids, ["run-7", "run-8"]);
     let first = &all["episodes"][0];
-    assert_eq!((&first["status"], &first["entries"]), (&json!("failed"), &json!(12)));
+    assert_eq!((&first["status"], &first["entries"]), (&json!("failed"), &json!(17)));
     place.expect(&["episode", "led"], 0, &["run-7", "failed", "a refund"]);
     place.expect(
         &["episode", "led", "run-9"],

@@ -11,11 +11,13 @@ use crate::schema;
 /// The words of each command that answers in JSON, with those that make it fail.
 const FAILING: &[(&str, &[&str], i32)] = &[
     ("append", &["nowhere", "--type", "a.b", "--actor", "a"], 4),
+    ("archive", &["nowhere", "--to", "x", "--leave", "1B"], 4),
     ("bench", &["--entries", "0"], 2),
     ("diff", &["nowhere", "0", "1"], 4),
     ("doctor", &["led", "other"], 2),
     ("episode", &["nowhere", "run-7"], 4),
     ("explain", &["NO_SUCH_CODE"], 2),
+    ("hold", &["nowhere", "--list"], 4),
     ("key enroll", &["nowhere"], 4),
     ("key revoke", &["nowhere", "--old", "00", "-o", "p"], 4),
     ("key rotate", &["nowhere"], 4),
@@ -24,6 +26,8 @@ const FAILING: &[(&str, &[&str], i32)] = &[
     ("quarantine list", &["nowhere"], 4),
     ("quarantine show", &["nowhere"], 4),
     ("replay", &["nowhere"], 4),
+    ("restore", &["nowhere", "--from", "x"], 4),
+    ("review list", &["nowhere"], 4),
     ("sample", &["nowhere", "-n", "1", "--seed", "s", "-o", "x"], 4),
     ("show", &["nowhere", "0"], 4),
     ("status", &["nowhere"], 4),

@@ -41,6 +41,28 @@ fn replay_says_what_there_is_and_what_it_rests_on() {
     assert_eq!(value["chains"][0]["anchors"][0]["vouched"], 10);
     assert_eq!(value["chains"][0]["verdict"], "intact");
     assert_eq!(value["error"], Value::Null);
+    schema::check("context", &value["context"]);
+    assert_eq!(value["context"]["entries"], value["state"]["entries"]);
+    assert_eq!(value["context"]["types"]["names"], value["state"]["types"]);
+    // Somewhere on the way an action is open, and told of.
+    let open_at = |at: u64| {
+        let value =
+            json(&["replay", "run.sigchain", HELD[0], HELD[1], "--until", &at.to_string()], 0);
+        let open = value["context"]["actions"]["open"].as_array().unwrap().clone();
+        let begun = value["context"]["actions"]["begun"].as_u64().unwrap();
+        open.first().map(|first| (at, begun, open.len(), first["begun"]["event_id"].clone()))
+    };
+    let (at, begun, open, id) = (1..9).find_map(open_at).unwrap();
+    let (id, at) = (id.as_str().unwrap(), at.to_string());
+    let counted = format!("actions: {begun} begun, {open} open");
+    let until = ["replay", "run.sigchain", HELD[0], HELD[1], "--until", &at];
+    expect(&until, 0, &[&counted, "open actions: ", &format!("({id})")]);
+    // What lies between two points is the difference of what is open there.
+    let between = json(&["diff", "run.sigchain", "0", &at], 1);
+    let opened = between["context"]["actions"]["opened"].as_array().unwrap();
+    assert!(opened.iter().any(|opened| opened == id), "{between}");
+    assert_eq!(between["context"]["counts"]["/entries"][0], 1);
+    expect(&["diff", "run.sigchain", &at, "0"], 1, &["actions opened: ", id]);
     // Every way to name the entry, in both forms, gives the same state.
     let (id, stamp, time) = (&value["at"]["event_id"], &value["at"]["stamp"], &value["at"]["time"]);
     let texts = [id, stamp, time].map(|value| value.as_str().unwrap().to_owned());
@@ -48,8 +70,8 @@ fn replay_says_what_there_is_and_what_it_rests_on() {
         for point in texts.iter().map(String::as_str).chain(["9", "-4"]) {
             let other = json(&["replay", file, "--until", point], 3);
             assert_eq!(
-                (&other["state"], &other["at"]),
-                (&value["state"], &value["at"]),
+                (&other["state"], &other["at"], &other["context"]),
+                (&value["state"], &value["at"], &value["context"]),
                 "{file} {point}"
             );
         }
@@ -310,7 +332,7 @@ fn log_shows_a_line_for_each_entry() {
         assert_eq!(words[0], (n + 1).to_string());
         assert_eq!(words[words.len() - 1], "run-7");
     }
-    assert!(lines[7].contains("tool.call") && lines[7].contains("93 B application/json"));
+    assert!(lines[7].contains("tool.call") && lines[7].contains("91 B application/json"));
     assert!(text(&output).contains("1 entry of the ledger's own not shown: --all"));
     let all = run(&["log", "run.sigchain", "--all"]);
     assert_eq!(out(&all).lines().count(), 14);

@@ -6,6 +6,8 @@
     reason = "a test that meets what it did not expect has failed"
 )]
 
+mod act;
+mod agent;
 mod cli;
 mod deploying;
 mod disk;
@@ -17,6 +19,7 @@ mod history;
 mod ledger;
 mod look;
 mod memory;
+mod moved;
 mod operator;
 mod quarantine;
 mod readme;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::ledger::support::{Place, place, text};
+use crate::ledger::support::{Place, flip, place, text};
 use crate::schema;
 
 const QUARANTINED: i32 = 8;
@@ -189,7 +189,63 @@ fn an_operator_halts_a_ledger_and_the_chain_says_so() {
     append(&place, "led", 0);
 }
 
-/// [F-dismiss-1] [F-dismiss-2]
+/// Of the successor and the chain that it goes on from.
+fn is_one_history(place: &Place) {
+    // The two are one history: what was dismissed is no fault of it.
+    let report = place.run(&["verify", "goes-on", "--json"]);
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    schema::check("verify", &report);
+    assert_eq!((&report["line"][0]["sound"], &report["exit"]), (&true.into(), &0.into()));
+    place.expect(&["verify", "goes-on"], 0, &["continues chain", "sound up to there", "lost"]);
+    let alone = place.expect(&["verify", "goes-on", "--alone"], 0, &["was not looked at"]);
+    assert!(!alone.contains("sound up to there"), "{alone}");
+    let log = place.expect(&["log", "goes-on", "--all"], 0, &["goes on from"]);
+    assert_eq!(log.lines().filter(|line| line.starts_with("chain ")).count(), 2, "{log}");
+    assert_eq!(log.matches("chain.genesis").count(), 2, "{log}");
+    let alone = place.expect(&["log", "goes-on", "--all", "--alone"], 0, &[]);
+    assert_eq!(alone.matches("chain.genesis").count(), 1, "{alone}");
+    let since = place.expect(&["log", "goes-on", "--since", "0"], 0, &[]);
+    assert!(!since.contains("goes on from"), "{since}");
+    let log = place.run(&["log", "goes-on", "--all", "--json"]);
+    let log = String::from_utf8(log.stdout).unwrap();
+    assert_eq!(log.lines().filter(|line| line.contains("\"chain_id\"")).count(), 2, "{log}");
+    // As files, one for each chain.
+    place.expect(
+        &["export", "goes-on", "--with-predecessors", "-o", "line"],
+        0,
+        &["one history, of 2 chains"],
+    );
+    place.expect(
+        &["export", "goes-on", "--with-predecessors", "-o", "line"],
+        2,
+        &["exists already"],
+    );
+    let mut files: Vec<_> =
+        fs::read_dir(place.path("line")).unwrap().map(|f| f.unwrap().path()).collect();
+    files.sort();
+    let [first, last] = files.as_slice() else { panic!("{files:?}") };
+    let (first, last) = (first.to_str().unwrap(), last.to_str().unwrap());
+    place.expect(&["verify", first, "--allow-self-asserted"], 0, &[]);
+    let said = place.expect(&["replay", last, "--predecessor", first], 3, &["6 entries"]);
+    assert!(!said.contains("FAULT"), "{said}");
+    // What the successor states is what has to be there.
+    copy(&place.path("led"), &place.path("kept"));
+    flip(&place.path("led/segment-0000000000"), 1100);
+    place.expect(&["verify", "goes-on"], 1, &["FAULTY", "continues chain"]);
+    place.expect(&["log", "goes-on"], 1, &["--alone"]);
+    place.expect(
+        &["export", "goes-on", "--with-predecessors", "-o", "none"],
+        1,
+        &["nothing was written"],
+    );
+    assert!(!place.path("none").exists() && !place.path("none.part").exists());
+    fs::remove_dir_all(place.path("led")).unwrap();
+    place.expect(&["verify", "goes-on"], 0, &["not where it was"]);
+    place.expect(&["log", "goes-on"], 0, &["is not where it was: not shown"]);
+    copy(&place.path("kept"), &place.path("led"));
+}
+
+/// [F-dismiss-1] [F-dismiss-2] [F-line-1]
 #[test]
 fn an_operator_dismisses_what_is_lost_and_another_chain_goes_on() {
     let place = with_copy(4);
@@ -213,7 +269,8 @@ fn an_operator_dismisses_what_is_lost_and_another_chain_goes_on() {
     // Once more is the same; somewhere else would be two chains that continue one.
     place.expect(&dismiss("operator", "goes-on"), 0, &[]);
     place.expect(&RECONCILE, 1, &["QUARANTINE_STATE"]);
-    // The two are one history, whose damage is told.
+    is_one_history(&place);
+    // A replay tells the damage.
     place.expect(&["replay", "goes-on"], 1, &["goes on from", "6 entries"]);
     let known = fs::read_to_string(place.path("goes-on/predecessor")).unwrap();
     assert_eq!(Path::new(known.trim()), place.path("led").canonicalize().unwrap());

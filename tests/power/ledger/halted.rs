@@ -153,7 +153,7 @@ fn a_crash_at_any_step_of_halting_sets_nothing_going() {
             recorded += usize::from(was_recorded);
         }
     }
-    println!("torture | crashes while a ledger is halted | {runs} | 0 | {}", seeds());
+    println!("torture | crashes while a ledger is halted | {runs} | 0 | {} | -", seeds());
     assert!(recorded > 0);
 }
 
@@ -184,7 +184,7 @@ fn a_crash_at_any_step_of_reconciling_leaves_it_halted_or_well() {
             runs += 1;
         }
     }
-    println!("torture | crashes while a ledger is reconciled | {runs} | 0 | {}", seeds());
+    println!("torture | crashes while a ledger is reconciled | {runs} | 0 | {} | -", seeds());
     assert!(halted > 0 && halted < runs);
 }
 
@@ -209,5 +209,5 @@ fn a_crash_at_any_step_of_halting_by_hand_leaves_it_halted_once_that_is_told() {
             runs += 1;
         }
     }
-    println!("torture | crashes while a ledger is halted by hand | {runs} | 0 | {}", seeds());
+    println!("torture | crashes while a ledger is halted by hand | {runs} | 0 | {} | -", seeds());
 }

@@ -2,6 +2,7 @@
 //! finds two entries that were signed for one number, unless the chain lists one of them.
 
 mod anchored;
+mod archived;
 mod closing;
 mod every;
 mod failing;

@@ -44,6 +44,8 @@ struct Shown {
     copied: Vec<u8>,
     /// By checkpoints: the root at a size.
     roots: BTreeMap<u64, Digest>,
+    /// By the ledger's own word: the digest of an entry that was its head.
+    heads: BTreeMap<u64, Digest>,
     /// The disk of the mirror, which is another one: whoever has read there has not gone with the machine.
     mirror: Option<Sim>,
 }
@@ -159,6 +161,9 @@ impl Crowd {
 
     fn ask(&mut self) -> io::Result<()> {
         let Some((ledger, mirror)) = &mut self.ledger else { return Ok(()) };
+        let head = ledger.head();
+        let known = *self.shown.heads.entry(head.sequence).or_insert(head.digest);
+        assert_eq!(known, head.digest, "another head at {}", head.sequence);
         agree("an export", &mut self.shown.exported, export(ledger)?);
         let checkpoint = ledger.checkpoint()?;
         let known = *self.shown.roots.entry(checkpoint.size()).or_insert(checkpoint.root());
@@ -207,12 +212,17 @@ impl Shown {
         let mut writer = Writer::new(Vec::new(), Form::ChainFile, view.chain_id())?;
         for written in ledger.select(&Filter::new())? {
             let written = written?;
-            writer.entry(written.left, written.entry(&view.chain_id()), written.part)?;
+            let entry = written.entry(&view.chain_id());
+            let head = self.heads.get(&written.fields.sequence);
+            assert!(head.is_none_or(|head| *head == entry.digest()), "another entry than the head");
+            writer.entry(written.left, entry, written.part)?;
             let root = self.roots.get(&writer.size());
             assert!(root.is_none_or(|root| *root == writer.root()), "a checkpoint's root");
         }
         let last = self.roots.last_key_value().map_or(0, |(size, _)| *size);
         assert!(last <= writer.size(), "a checkpoint over {last} entries of {}", writer.size());
+        let last = self.heads.last_key_value().map_or(0, |(sequence, _)| *sequence);
+        assert!(last < writer.size(), "entry {last} was the head, of {} entries", writer.size());
         self.check_mirror(ledger)
     }
 

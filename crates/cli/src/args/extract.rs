@@ -64,6 +64,10 @@ pub(crate) struct ExportOptions {
     /// Where to
     #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(crate) output: PathBuf,
+    /// The chains that LEDGER goes on from as well, each in a file of its own and as far as it belongs to the history: FILE is then a
+    /// folder, which must not exist
+    #[arg(long = "with-predecessors")]
+    pub(crate) line: bool,
     /// A chain file, JSON lines, or a table (CSV) with a row for each entry that is selected, which proves nothing; by the
     /// ending of FILE unless you say otherwise
     #[arg(long, value_name = "FORM")]
@@ -148,6 +152,10 @@ impl ExportOptions {
         self.record.check()?;
         if self.sign && self.form() == FormName::Csv {
             return Err(Trouble::usage("--sign with a table", "a form that can hold a signature"));
+        }
+        if self.line && (self.form() == FormName::Csv || !self.selection.described().is_empty()) {
+            let what = "--with-predecessors with a table or a selection";
+            return Err(Trouble::usage(what, "all of each chain, as a chain file or JSON lines"));
         }
         Ok(())
     }

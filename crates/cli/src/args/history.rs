@@ -80,6 +80,10 @@ pub(crate) struct LogOptions {
     /// reading what is before and behind them
     #[arg(long)]
     pub(crate) unverified: bool,
+    /// Only LEDGER, although it goes on from another chain: otherwise those come first, as far as they belong to its history, with a
+    /// line where each begins (of --json its header). A --since or --until that is no time is of LEDGER
+    #[arg(long)]
+    pub(crate) alone: bool,
     /// Go on with what becomes durable in a ledger, until Ctrl-C, SIGTERM or --until: through segments, restarts and
     /// recoveries of its writer. Each entry must be linked to the one before; more is not verified
     #[arg(long)]

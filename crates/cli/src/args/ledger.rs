@@ -41,6 +41,11 @@ impl OfFiles {
         let lenience = Lenience { memory: self.allow_memory, network: self.allow_network };
         Files::new().wait(self.wait).lenience(lenience)
     }
+
+    /// The same, for what has to be recorded now: another writer is waited for so long at least.
+    pub(crate) fn patient_files(&self, least: Duration) -> Files {
+        self.files().wait(self.wait.max(least))
+    }
 }
 
 /// A new chain, in a directory that is empty or not there

@@ -4,6 +4,7 @@
     reason = "comments on arguments are the help, printed as they stand"
 )]
 
+mod act;
 mod diff;
 mod episode;
 mod extract;
@@ -36,6 +37,10 @@ use crate::exit;
 use crate::look::LookOptions;
 use crate::trouble::Trouble;
 
+pub(crate) use crate::args::act::{
+    ActionOptions, Doing, ReviewAct, ReviewDecideOptions, ReviewExpireOptions, ReviewListOptions,
+    ReviewOptions, ReviewRequestOptions,
+};
 pub(crate) use crate::args::diff::DiffOptions;
 pub(crate) use crate::args::episode::EpisodeOptions;
 pub(crate) use crate::args::extract::{
@@ -109,6 +114,8 @@ itself, which anybody can arrange. sigchain explain CODE says what any code in a
 pub(crate) enum Command {
     Init(InitOptions),
     Append(Box<AppendOptions>),
+    Action(Box<ActionOptions>),
+    Review(ReviewOptions),
     Status(StatusOptions),
     Archive(ArchiveOptions),
     Hold(Box<HoldOptions>),

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sigchain::digest::Digest;
 use sigchain::id::{EventId, TraceId};
@@ -76,6 +76,38 @@ pub(super) fn time(text: &str) -> Result<ValidTime, Unfit> {
         Ok(Point::Time(time)) => Ok(time),
         _ => Err(Unfit::new(text, "time", "a time such as 2026-11-20T05:00:00Z, with any offset")),
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a span is counted from the present, which only the system knows"
+)]
+pub(super) fn deadline(text: &str) -> Result<ValidTime, Unfit> {
+    const EXPECTED: &str =
+        "a time (2026-11-20T05:00:00Z), or so long from now: +90s, +15m, +2h, +7d (at most 36500d)";
+    let unfit = || Unfit::new(text, "deadline", EXPECTED);
+    let Some(span) = text.strip_prefix('+') else {
+        return time(text).map_err(|_| unfit());
+    };
+    let at = span.len().saturating_sub(1);
+    let (number, letter) = span.split_at_checked(at).ok_or_else(unfit)?;
+    let seconds: i64 = match letter {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(unfit()),
+    };
+    let number: i64 = number.parse().ok().filter(|n| (0..=36_500).contains(n)).ok_or_else(unfit)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| unfit())?;
+    let now = i64::try_from(now.as_micros()).map_err(|_| unfit())?;
+    let micros = number.saturating_mul(seconds).saturating_mul(1_000_000);
+    ValidTime::from_micros(now.saturating_add(micros)).ok_or_else(unfit)
+}
+
+pub(super) fn approvals(text: &str) -> Result<u64, Unfit> {
+    let unfit = || Unfit::new(text, "number of approvals", "a number from 1 to 64");
+    text.parse().ok().filter(|n| (1..=64).contains(n)).ok_or_else(unfit)
 }
 
 pub(super) fn grep(text: &str) -> Result<Grep, Unfit> {

@@ -31,6 +31,9 @@ pub(crate) struct ArchiveOptions {
     /// Only say what would leave
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// One JSON object (spec/sigchain-archive.schema.json) instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) signing: SignerOptions,
     #[command(flatten)]
@@ -73,6 +76,9 @@ pub(crate) struct HoldOptions {
     /// Who that is; human:USER, by your user name, unless you say otherwise
     #[arg(long = "by", value_name = "ACTOR")]
     pub(crate) by: Option<String>,
+    /// One JSON object (spec/sigchain-hold.schema.json) instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) signing: SignerOptions,
     #[command(flatten)]
@@ -91,7 +97,7 @@ Exit codes:
 
 /// Bring archived entries back
 ///
-/// Each archive is verified, and what comes of it must be what left this ledger, before anything is changed.
+/// All archives are verified, and what comes of them must be what left this ledger, before anything is changed.
 #[derive(Args, Debug)]
 #[command(after_help = RESTORE)]
 pub(crate) struct RestoreOptions {
@@ -100,6 +106,9 @@ pub(crate) struct RestoreOptions {
     /// An archive, or a folder of archives as `sigchain archive --to` was given it. May be given several times
     #[arg(long, value_name = "PATH", required = true, value_hint = clap::ValueHint::AnyPath)]
     pub(crate) from: Vec<PathBuf>,
+    /// One JSON object (spec/sigchain-archive.schema.json) instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) signing: SignerOptions,
     #[command(flatten)]
@@ -112,7 +121,7 @@ Exit codes:
   1  some of it is in none of these archives; what was there is back
   2  the call makes no sense
   4  unreadable: the ledger, a key or an archive
-  5  refused: an archive is faulty, of another chain, or not what left; nothing of it came back
+  5  refused: an archive is faulty, of another chain, or not what left; nothing came back
   7  another writer holds the ledger";
 
 /// A number with a unit behind it.

@@ -33,14 +33,17 @@ pub(crate) struct HeldOptions {
 
 /// Is this what was signed, whole and in order?
 ///
-/// LEDGER is a directory, a chain file (.sigchain), JSON lines (.jsonl), a proof (.tlog-proof) or a checkpoint; - is
-/// standard input. A ledger is judged up to what is durable when it begins, whoever writes meanwhile.
+/// LEDGER is a directory, a chain file (.sigchain, .sigchain.zst), JSON lines (.jsonl), a folder of archives as sigchain
+/// archive makes it, a proof (.tlog-proof) or a checkpoint; - is standard input. A ledger is judged up to what is durable
+/// when it begins, whoever writes meanwhile.
 #[derive(Args, Debug)]
 #[command(after_help = VERIFY)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag of the call")]
 pub(crate) struct VerifyOptions {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Another file of the same chain: are there two signed entries with one sequence?
+    /// Another file of the same chain: are there two signed entries with one sequence? With a folder of archives, the ledger that
+    /// they left: are they what is missing there?
     #[arg(long, value_name = "OTHER", value_hint = clap::ValueHint::AnyPath)]
     pub(crate) against: Option<PathBuf>,
     /// Write the proof of a fork to OUT, which must not exist
@@ -54,6 +57,9 @@ pub(crate) struct VerifyOptions {
     /// memory does not grow, and only approvals are compared
     #[arg(long)]
     pub(crate) unique: bool,
+    /// Only LEDGER, although it goes on from another chain, which is looked at otherwise where it is still there
+    #[arg(long)]
+    pub(crate) alone: bool,
     /// As many as there are cores unless you say otherwise
     #[arg(long, value_name = "N", value_parser = parse::threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
@@ -84,7 +90,8 @@ hidden) lets nothing through. Takes up to 100 bytes of memory for each intent.
 
 Exit codes:
   0  intact, and tied to something that you held
-  1  faulty, a fork, or an outcome without a gate's intent (--require-gate)
+  1  faulty, a fork, or an outcome without a gate's intent (--require-gate); an archive is missing; or a chain that it
+     goes on from is not what it states of that (what an operator has dismissed there is no fault of it)
   2  the call makes no sense
   3  no fault, but you gave no anchor, or one is missing from the file, its gaps are not proven,
      or --against found a difference from which no fork can be proved

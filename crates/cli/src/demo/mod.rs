@@ -20,6 +20,7 @@ use crate::demo::attacks::Attack;
 use crate::demo::moment::Doing;
 use crate::demo::recorder::{Keys, Outcome};
 use crate::demo::run::{REFUND, Run};
+use crate::episode;
 use crate::out::{self, grouped};
 use crate::trouble::Trouble;
 
@@ -83,6 +84,7 @@ fn play(keep: bool) -> Outcome<(String, bool)> {
     write_files(&directory, &run, &keys)?;
     let mut text = String::new();
     describe(&mut text, &run)?;
+    told(&mut text, &directory.path)?;
     replayed(&mut text, &directory.path, &run)?;
     let is_intact = check(&mut text, &directory.path, &run)?;
     writeln!(text, "\nThen copies are attacked, and each is verified against that checkpoint:")?;
@@ -130,6 +132,15 @@ fn describe(out: &mut String, run: &Run) -> Outcome<()> {
         "When the chain had {} entries, a checkpoint of it was kept elsewhere.\n",
         run.held.size()
     )?;
+    Ok(())
+}
+
+/// As people read it.
+fn told(out: &mut String, directory: &Path) -> Outcome<()> {
+    writeln!(out, "Read by a person (sigchain episode run.sigchain run-7):\n")?;
+    let transcript = episode::lines(&directory.join("run.sigchain"), run::EPISODE);
+    out.push_str(&transcript.map_err(|trouble| trouble.what().to_owned())?);
+    out.push('\n');
     Ok(())
 }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+use sigchain::action::{Begun, Ended, Said};
 use sigchain::chainfile::{self, Form, MAGIC, Writer};
 use sigchain::checkpoint::Checkpoint;
 use sigchain::clock::Time;
@@ -20,6 +22,7 @@ use sigchain::payload::Part;
 use sigchain::stamp::Stamp;
 use sigchain::store::{Memory, Store as _, Stored};
 use sigchain::tree::{self, Frontier};
+use sigchain::vocabulary;
 
 /// Whatever keeps the demonstration from going on; none of it can be the user's doing.
 pub(super) type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -65,6 +68,17 @@ impl Time for Told {
     }
 }
 
+/// Whether something is done between an event of this type and its outcome.
+fn is_action(kind: &str) -> bool {
+    matches!(kind, "llm.request" | "tool.call")
+}
+
+/// What came of an action.
+fn said(payload: &str) -> Outcome<Said> {
+    let fields: Map<String, Value> = serde_json::from_str(payload)?;
+    Ok(fields.into_iter().fold(Said::nothing(), |said, (name, value)| said.with(&name, value)))
+}
+
 /// What was recorded so far: the frames of a file of it.
 #[derive(Clone)]
 pub(super) struct Record {
@@ -78,6 +92,8 @@ pub(super) struct Recorder {
     ledger: Ledger,
     time: Arc<Told>,
     record: Record,
+    /// The action that goes on.
+    begun: Option<Begun>,
 }
 
 impl Recorder {
@@ -115,7 +131,7 @@ impl Recorder {
 
     fn over(ledger: Ledger, time: Arc<Told>, frames: Vec<Frame<'static>>) -> Outcome<Self> {
         let record = Record { chain_id: ledger.chain_id(), origin: ledger.origin(), frames };
-        let mut recorder = Self { ledger, time, record };
+        let mut recorder = Self { ledger, time, record, begun: None };
         if recorder.record.frames.is_empty() {
             let chain_id = recorder.record.chain_id;
             recorder.record.frames.push(Frame::Header { version: VERSION, chain_id });
@@ -133,12 +149,35 @@ impl Recorder {
         Ok(())
     }
 
-    /// Records an event, `after` microseconds later. Returns its id, so that others can name it as their cause.
-    pub(super) fn record(&mut self, event: Event, after: i64) -> Outcome<EventId> {
+    /// Records an event, `after` microseconds later. Returns its id, so that others can name it as their cause. Intents and outcomes
+    /// are those of actions, which a gate lets through; what a thief answers, who was not there when it began, is appended as it is.
+    pub(super) fn record(
+        &mut self,
+        kind: &str,
+        payload: &str,
+        event: Event,
+        after: i64,
+    ) -> Outcome<EventId> {
         self.time.pass(after);
-        let receipt = self.ledger.append(event)?;
+        let receipt = match self.begun.take() {
+            Some(begun) if vocabulary::is_outcome(kind) => {
+                begun.end(&self.ledger, Ended::Done(said(payload)?))?
+            }
+            _ if is_action(kind) => {
+                let begun = self.ledger.action(event).begin()?;
+                *self.begun.insert(begun).intent()
+            }
+            _ => self.ledger.append(event)?,
+        };
         self.follow()?;
         Ok(receipt.event_id)
+    }
+
+    /// This time tomorrow.
+    pub(super) fn tomorrow(&self) -> String {
+        const DAY: i64 = 86_400_000_000;
+        let at = Stamp::from_micros(self.time.wall().saturating_add(DAY));
+        at.unwrap_or(Stamp::new(u64::MAX)).to_string()
     }
 
     /// A checkpoint over all entries so far; it goes into the file, and a copy to whoever wants to hold one.

@@ -14,6 +14,8 @@ pub(super) const REFUND: u64 = 8;
 const AGENT: &str = "agent:planner";
 const PERSON: &str = "human:dana";
 const SECOND: i64 = 1_000_000;
+/// All of it is one episode.
+pub(super) const EPISODE: &str = "run-7";
 
 /// One step: who, what, with which words, how many microseconds after the one before.
 type Step = (&'static str, &'static str, &'static str, i64);
@@ -55,7 +57,7 @@ const LATE: [Step; 4] = [
     (
         AGENT,
         "review.request",
-        r#"{"proposal":"keep refund r-5521","deadline":"2026-11-21T05:00:00Z"}"#,
+        r#"{"proposal":"keep refund r-5521","deadline":"DEADLINE"}"#,
         SECOND / 10,
     ),
     (PERSON, "review.approve", r#"{"reason":"within policy"}"#, 20 * SECOND),
@@ -96,11 +98,12 @@ pub(super) fn play(keys: &Keys, start: i64) -> Outcome<Run> {
 
 fn steps(recorder: &mut Recorder, cause: &mut Option<EventId>, steps: &[Step]) -> Outcome<()> {
     for (actor, kind, payload, after) in steps {
-        let mut event = event(actor, kind, payload)?.episode("run-7")?;
+        let payload = &payload.replace("DEADLINE", &recorder.tomorrow());
+        let mut event = event(actor, kind, payload)?.episode(EPISODE)?;
         if let Some(cause) = *cause {
             event = event.caused_by(cause);
         }
-        *cause = Some(recorder.record(event, *after)?);
+        *cause = Some(recorder.record(kind, payload, event, *after)?);
     }
     Ok(())
 }
@@ -109,16 +112,19 @@ fn event(actor: &str, kind: &str, payload: &str) -> Outcome<Event> {
     Ok(Event::new(actor, kind)?.payload(Payload::new("application/json", payload)?))
 }
 
+/// Type and payload of an event that never happened.
+const FALSE: (&str, &str) =
+    ("tool.call", r#"{"tool":"payments.refund","arguments":{"order":1881,"amount":"400.00 EUR"}}"#);
+
 /// An event that never happened: the refund, but ten times as high.
 pub(super) fn false_refund(actor: &str) -> Outcome<Event> {
-    let payload = r#"{"tool":"payments.refund","arguments":{"order":1881,"amount":"400.00 EUR"}}"#;
-    Ok(event(actor, "tool.call", payload)?.episode("run-7")?)
+    Ok(event(actor, FALSE.0, FALSE.1)?.episode(EPISODE)?)
 }
 
 /// History rewritten by one who has the entry key: the same chain up to the refund, then another story.
 pub(super) fn rewrite(run: &Run, keys: &Keys) -> Outcome<Record> {
     let mut recorder = Recorder::steal(&run.before_refund, &keys.entry)?;
-    let mut cause = Some(recorder.record(false_refund(AGENT)?, SECOND / 10)?);
+    let mut cause = Some(recorder.record(FALSE.0, FALSE.1, false_refund(AGENT)?, SECOND / 10)?);
     let later = MIDDLE.iter().skip(3).chain(&LATE).copied().collect::<Vec<_>>();
     steps(&mut recorder, &mut cause, &later)?;
     recorder.finish()

@@ -6,13 +6,14 @@ mod transcript;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::{Map, Value};
 use sigchain::frame::Written;
 use sigchain::id::EventId;
 use sigchain::payload::{Leaf, Part, Slot};
 use sigchain::stamp::Stamp;
-use sigchain::verify::Seen;
+use sigchain::verify::{Report, Seen};
 
 use crate::actions::Actions;
 use crate::args::EpisodeOptions;
@@ -58,6 +59,14 @@ impl Line {
             event_type: fields.event_type.to_string(),
             said: said(&written.part),
         }
+    }
+
+    /// The same entry with nothing said.
+    fn bare(&self) -> Self {
+        let (actor, event_type, said) =
+            (String::new(), String::new(), Said::Fields(Map::new(), false));
+        let Self { sequence, event_id, cause, time, .. } = *self;
+        Self { sequence, event_id, cause, time, actor, event_type, said }
     }
 
     /// A field of its payload.
@@ -129,6 +138,23 @@ pub(crate) fn run(options: &EpisodeOptions) -> Result<u8, Trouble> {
     let (path, id) = options.place()?;
     let mut record = Record::open(&path, &[])?.on_word()?;
     let Some(id) = id else { return list::run(&mut record, options.json) };
+    let (episode, report) = read(&mut record, id)?;
+    record.tell_basis(&report);
+    if options.json {
+        return render(episode.json()).and_then(|text| out::print(&text)).map(|()| 0);
+    }
+    let limit = if options.whole { say::Limit::NONE } else { say::Limit::USUAL };
+    let text = if options.tree {
+        tree::write(&episode, limit)
+    } else {
+        transcript::write(&episode, limit)
+    };
+    out::page(&text)?;
+    Ok(0)
+}
+
+/// Reads an episode, and all of the record.
+fn read(record: &mut Record, id: String) -> Result<(Episode, Report), Trouble> {
     let mut episode = Episode {
         id,
         chain_id: String::new(),
@@ -151,18 +177,13 @@ pub(crate) fn run(options: &EpisodeOptions) -> Result<u8, Trouble> {
     if let Some(chain_id) = report.chain_id {
         episode.chain_id = chain_id.to_string();
     }
-    record.tell_basis(&report);
-    if options.json {
-        return render(episode.json()).and_then(|text| out::print(&text)).map(|()| 0);
-    }
-    let limit = if options.whole { say::Limit::NONE } else { say::Limit::USUAL };
-    let text = if options.tree {
-        tree::write(&episode, limit)
-    } else {
-        transcript::write(&episode, limit)
-    };
-    out::page(&text)?;
-    Ok(0)
+    Ok((episode, report))
+}
+
+/// The lines of an episode's transcript.
+pub(crate) fn lines(path: &Path, id: &str) -> Result<String, Trouble> {
+    let (episode, _) = read(&mut Record::open(path, &[])?, id.to_owned())?;
+    Ok(transcript::lines(&episode, say::Limit::USUAL))
 }
 
 impl Episode {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::episode::{Line, Said};
 use crate::out::{grouped, safe};
@@ -63,7 +63,8 @@ pub(super) fn headline(line: &Line, subject: Option<&str>) -> String {
         "llm.response" => answer(line, subject),
         "tool.call" => format!("calls {}{}", named("tool"), value_in_brackets(line, "arguments")),
         "retrieval.request" => {
-            format!("looks in {}{}", named("source"), value_in_brackets(line, "query"))
+            let wanted = line.field("query").map(|query| format!(" for {}", safe(&plain(query))));
+            format!("looks in {}{}", named("source"), wanted.unwrap_or_default())
         }
         "tool.result" | "retrieval.result" => result(line, subject),
         "handoff.send" => because(&format!("hands over to {}", named("to")), "reason"),
@@ -73,12 +74,12 @@ pub(super) fn headline(line: &Line, subject: Option<&str>) -> String {
         "commit.done" => because(&format!("commits {}", changes(line)), "justification"),
         "replay.run" => format!("runs episode {} again", named("of")),
         "review.request" => {
-            because(&format!("asks for a review until {}", named("deadline")), "reason")
+            because(&format!("asks for a review until {}", clock(&named("deadline"))), "reason")
         }
         "review.approve" => because("approves", "reason"),
         "review.veto" => because("vetoes", "reason"),
         "review.expire" => "nobody decided in time: vetoed".to_owned(),
-        "capture.gap" => because("NOT CAPTURED", "reason"),
+        "capture.gap" => because(&gap(line), "reason"),
         "correction.made" => because("corrects an earlier event", "reason"),
         other if is_failure(other) => failure(line, subject),
         other => safe(other),
@@ -92,7 +93,8 @@ pub(super) fn detail(line: &Line) -> Option<String> {
         (_, Said::Other(what)) => Some(what.clone()),
         ("llm.request" | "llm.response", _) => line.field("messages").map(messages),
         ("tool.result", _) => line.field("result").map(plain),
-        ("review.request", _) => line.field("proposal").map(plain),
+        ("retrieval.result", _) => line.field("documents").and_then(documents),
+        ("review.request", _) => Some(proposal(line)),
         ("handoff.send" | "handoff.receive", _) => line.field("task").map(plain),
         ("query.done", _) => line.field("query").map(plain),
         ("correction.made", _) => line.field("fields").map(plain),
@@ -110,6 +112,39 @@ pub(super) fn detail(line: &Line) -> Option<String> {
             Some(said.map_or(String::new(), |said| said + "\n") + "(some fields are withheld)")
         }
     }
+}
+
+/// What a review is about: an intent in the words that it will have itself, and who may decide.
+fn proposal(line: &Line) -> String {
+    let Some(proposal) = line.field("proposal") else { return String::new() };
+    let text = |name: &str| proposal.get(name).and_then(Value::as_str);
+    let mut out = match (text("actor"), text("type"), proposal.get("payload")) {
+        (Some(actor), Some(event_type), payload) => {
+            let said = match payload {
+                Some(Value::Object(fields)) => Said::Fields(fields.clone(), false),
+                _ => Said::Fields(Map::new(), false),
+            };
+            let (actor, event_type) = (actor.to_owned(), event_type.to_owned());
+            let intent = Line { actor, event_type, said, ..line.bare() };
+            format!("proposed: {} {}", safe(&intent.actor), headline(&intent, None))
+        }
+        _ => plain(proposal),
+    };
+    let policy = line.field("policy");
+    let member = |name: &str| policy.and_then(|policy| policy.get(name));
+    let needed = member("approvals").and_then(Value::as_u64).unwrap_or(1);
+    let names = member("reviewers").and_then(Value::as_array);
+    let names = names.map(|names| names.iter().filter_map(Value::as_str).collect::<Vec<_>>());
+    match names {
+        Some(names) => {
+            let _ = write!(out, "\n{needed} of these must approve: {}", names.join(", "));
+        }
+        None if needed > 1 => {
+            let _ = write!(out, "\n{needed} people must approve");
+        }
+        None => {}
+    }
+    out
 }
 
 fn answer(line: &Line, subject: Option<&str>) -> String {
@@ -136,6 +171,13 @@ fn answer(line: &Line, subject: Option<&str>) -> String {
 }
 
 fn result(line: &Line, subject: Option<&str>) -> String {
+    if line.event_type == "retrieval.result" {
+        return format!(
+            "{} gives {}",
+            subject.unwrap_or("the source"),
+            count(line, "count", "document")
+        );
+    }
     let mut out = match subject {
         Some(subject) => format!("{subject} gives a result"),
         None => "gets a result".to_owned(),
@@ -149,10 +191,14 @@ fn result(line: &Line, subject: Option<&str>) -> String {
             let _ = write!(out, ", {} bytes of {}", grouped(bytes), safe(name));
         }
     }
-    if line.event_type == "retrieval.result" {
-        let _ = write!(out, ": {}", count(line, "count", "document"));
-    }
     out
+}
+
+/// The documents that were found, by their ids.
+fn documents(value: &Value) -> Option<String> {
+    let ids = value.as_array()?.iter().filter_map(|document| document.get("id").map(plain));
+    let ids: Vec<String> = ids.collect();
+    (!ids.is_empty()).then(|| ids.join("\n"))
 }
 
 /// Whether events of a type say that something failed.
@@ -167,15 +213,27 @@ fn failure(line: &Line, subject: Option<&str>) -> String {
         Some("timeout") => "does not end in its time",
         _ => "fails",
     };
-    let class = line.text("error_type").map(|class| format!(" ({})", safe(class)));
+    let code = line.field("exit_code").and_then(Value::as_i64);
+    let code = code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+    let class = line.text("error_type").filter(|class| line.text("kind") != Some(class));
+    let class = class.map(|class| format!(" ({})", safe(last_of_path(class))));
     let message = line.text("message").map(|message| format!(": {}", safe(message)));
-    let subject = subject.map(|subject| format!("{subject} "));
+    let model = if line.event_type == "llm.error" { "model " } else { "" };
+    let subject = subject.map(|subject| format!("{model}{subject} "));
     format!(
-        "{}{kind}{}{}",
+        "{}{kind}{code}{}{}",
         subject.unwrap_or_default(),
         class.unwrap_or_default(),
         message.unwrap_or_default()
     )
+}
+
+/// The name of a type of Rust's without the path to it: a reader looks for what went wrong, not for where its name was declared.
+fn last_of_path(class: &str) -> &str {
+    if class.contains(['<', ' ']) {
+        return class;
+    }
+    class.rsplit_once("::").map_or(class, |(_, last)| last)
 }
 
 fn count(line: &Line, name: &str, word: &str) -> String {
@@ -183,6 +241,24 @@ fn count(line: &Line, name: &str, word: &str) -> String {
         Some(count) => crate::out::plural(count, word),
         None => format!("{word}s"),
     }
+}
+
+/// A time to milliseconds, as the clock at the beginning of a line; whole seconds without.
+fn clock(time: &str) -> String {
+    match time.split_once('.') {
+        Some((second, rest)) if rest.ends_with('Z') => match rest.get(..3) {
+            Some("000") | None => format!("{second}Z"),
+            Some(millis) => format!("{second}.{millis}Z"),
+        },
+        _ => time.to_owned(),
+    }
+}
+
+fn gap(line: &Line) -> String {
+    let missed = line.field("missed").and_then(Value::as_u64);
+    let missed = missed.map(|missed| format!(", {}", crate::out::plural(missed, "event")));
+    let source = line.text("source").map(|source| format!(" of {}", safe(source)));
+    format!("NOT CAPTURED{}{}", missed.unwrap_or_default(), source.unwrap_or_default())
 }
 
 fn changes(line: &Line) -> String {

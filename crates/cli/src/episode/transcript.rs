@@ -16,18 +16,28 @@ use crate::out::{entries, plural, safe};
 const INDENT: &str = "                  ";
 
 pub(super) fn write(episode: &Episode, limit: Limit) -> String {
-    let mut out = head(episode);
-    let mut intents: BTreeMap<EventId, Stamp> = BTreeMap::new();
+    let mut out = head(episode) + &lines(episode, limit);
+    foot(&mut out, episode);
+    out
+}
+
+pub(super) fn lines(episode: &Episode, limit: Limit) -> String {
+    let mut out = String::new();
+    let mut intents: BTreeMap<EventId, (&str, Stamp)> = BTreeMap::new();
     let mut actor = "";
     for line in &episode.lines {
         if line.actor != actor {
             let _ = writeln!(out, "{}", paint(Paint::Name, &safe(&line.actor)));
             actor = &line.actor;
         }
-        let took =
-            line.cause.and_then(|cause| intents.get(&cause)).map(|from| took(*from, line.time));
-        if actions::is_intent(&line.event_type) {
-            intents.insert(line.event_id, line.time);
+        // Of what answers its cause; an intent that has the same cause did not take so long.
+        let (family, is_intent) =
+            (actions::family(&line.event_type), actions::is_intent(&line.event_type));
+        let intent = line.cause.and_then(|cause| intents.get(&cause));
+        let intent = intent.filter(|(asked, _)| *asked == family && !is_intent);
+        let took = intent.map(|(_, from)| took(*from, line.time));
+        if is_intent {
+            intents.insert(line.event_id, (family, line.time));
         }
         let _ = writeln!(
             out,
@@ -43,7 +53,6 @@ pub(super) fn write(episode: &Episode, limit: Limit) -> String {
             }
         }
     }
-    foot(&mut out, episode);
     out
 }
 

@@ -241,6 +241,13 @@ const OF_LEDGER: &[Words] = &[
         "Do what it says; do not act until there is a receipt.",
     ),
     (
+        "REVIEW",
+        "A review is not decided, or does not allow what is asked.",
+        "It is decided or used already, its deadline has passed (which is a veto), it is about another action or another actor, or \
+         whoever would decide is who asked or is to act.",
+        "See how it stands: sigchain review list LEDGER, sigchain show LEDGER EVENT. If it is over, ask for another one.",
+    ),
+    (
         "SIGNER_FAILED",
         "The signer failed.",
         "An agent that ended, is locked, or whose user did not confirm.",

@@ -205,6 +205,7 @@ mod tests {
 
     /// Literals in the sources that look like a code and are none: variables of the environment.
     const NO_CODES: &[&str] = &[
+        "SIGCHAIN_ACTOR",
         "SIGCHAIN_HOME",
         "SIGCHAIN_LEDGER",
         "SIGCHAIN_MIRROR",
@@ -215,6 +216,8 @@ mod tests {
         "NO_COLOR",
         "CARGO_PKG_VERSION",
         "CARGO_MANIFEST_DIR",
+        "SIGCHAIN_CAUSE",
+        "SIGCHAIN_EPISODE",
     ];
 
     fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

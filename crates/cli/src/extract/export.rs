@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::path::Path;
 
 use serde_json::{Map, Value};
 use sigchain::chainfile::Form;
 use sigchain::checkpoint::Checkpoint;
 use sigchain::digest::Digest;
 use sigchain::point::Point;
+use sigchain::reserved::Predecessor;
 use sigchain::select::{Filter, Passage};
 use sigchain::verify::{Report, Seen, Shown};
 
@@ -16,7 +18,7 @@ use crate::args::{ExportOptions, FormName};
 use crate::extract::cut::{Cut, Ended, Made, is_always_kept};
 use crate::extract::sink::Sink;
 use crate::extract::withhold::Withheld;
-use crate::extract::{csv, not_written};
+use crate::extract::{csv, line, not_written};
 use crate::held;
 use crate::json::object;
 use crate::ledger::{self, tell};
@@ -108,54 +110,109 @@ enum Target {
 
 struct Export<'o> {
     asked: &'o ExportOptions,
+    output: &'o Path,
+    /// Whether an entry says what is to be recorded.
+    has_policy: bool,
     taken: Taken,
     withheld: Withheld<'o>,
     target: Target,
     held: Vec<Checkpoint>,
 }
 
+/// What is exported, and where to.
+pub(super) struct Spot<'s> {
+    pub(super) ledger: &'s Path,
+    pub(super) output: &'s Path,
+    /// Of a chain that another goes on from: what that states of it.
+    pub(super) within: Option<&'s Predecessor>,
+    pub(super) is_told: bool,
+}
+
 pub(crate) fn run(asked: &ExportOptions) -> Result<u8, Trouble> {
+    if asked.line {
+        return line::run(asked).map(|()| 0);
+    }
+    make(asked, &Spot::of(asked, true)).map(|()| 0)
+}
+
+/// The same, for what says by itself what was made.
+pub(crate) fn silent(asked: &ExportOptions) -> Result<(), Trouble> {
+    make(asked, &Spot::of(asked, false))
+}
+
+impl<'s> Spot<'s> {
+    fn of(asked: &'s ExportOptions, is_told: bool) -> Self {
+        Self { ledger: &asked.place.ledger, output: &asked.output, within: None, is_told }
+    }
+}
+
+pub(super) fn make(asked: &ExportOptions, spot: &Spot<'_>) -> Result<(), Trouble> {
     let held = held::notes(&asked.checkpoints)?;
-    let mut record = Record::open(&asked.place.ledger, &held)?.on_word()?;
+    let mut record = match spot.within {
+        Some(stated) => Record::open_first(spot.ledger, stated.size)?,
+        None => Record::open(spot.ledger, &held)?.on_word()?,
+    };
     let (mut key, mut unsure) = (None, None);
     if let Some(directory) = record.directory() {
         unsure = access::check(directory, Act::Export, &asked.record)?;
-        key = asked.sign.then(|| ledger::checkpoint_key(directory, &asked.signing)).transpose()?;
+        let signs = asked.sign && spot.within.is_none();
+        key = signs.then(|| ledger::checkpoint_key(directory, &asked.signing)).transpose()?;
     } else {
         only_of_a_ledger(asked)?;
     }
     let filter = asked.selection.filter()?;
     let points = record.points(&asked.selection)?;
-    let failed = |error: io::Error| not_written(&asked.output, &error);
-    let sink = Sink::begin(&asked.output, asked.record.purpose.is_some()).map_err(failed)?;
+    let failed = |error: io::Error| not_written(spot.output, &error);
+    let sink = Sink::begin(spot.output, asked.record.purpose.is_some()).map_err(failed)?;
     let mut export = Export {
         asked,
+        output: spot.output,
+        has_policy: false,
         taken: Taken::new(filter, points),
         withheld: Withheld::new(&asked.withhold),
         target: Target::Waiting(Some(sink)),
         held: record.anchors().to_vec(),
     };
     let report = record.read(&mut |seen| export.take(seen).map_err(failed))?;
-    if let Some(trouble) = unsure {
+    // Behind what belongs to the history there may be anything; within it a policy was seen, if there is one.
+    if let Some(trouble) = unsure.filter(|_| spot.within.is_none() || export.has_policy) {
         return Err(trouble);
     }
-    export.taken.check()?;
+    match spot.within {
+        Some(stated) => is_stated(stated, &report)?,
+        None => export.taken.check()?,
+    }
     export.withheld.conclude()?;
     let (mut sink, made) = export.finish(key.as_ref(), &report).map_err(failed)?;
     let hash = sink.settle().map_err(failed)?;
     let about = export.about(made.as_ref(), hash, &report);
-    let recorded =
-        access::record(&asked.place.ledger, (&asked.record, &asked.signing), Act::Export, about)?;
+    let recorded = match spot.within {
+        // It has ended: that it was taken out the chain says that goes on from it.
+        Some(_) => None,
+        None => access::record(spot.ledger, (&asked.record, &asked.signing), Act::Export, about)?,
+    };
     sink.finish().map_err(|error| match recorded {
         // What is recorded cannot be taken back.
-        Some(entry) => not_written(&asked.output, &error).advising(&format!(
+        Some(entry) => not_written(spot.output, &error).advising(&format!(
             "no file was left there, though entry {entry} says that it was taken out; do it again"
         )),
         None => failed(error),
     })?;
-    export.tell(made.as_ref(), &report, recorded);
-    record.tell_basis(&report);
-    Ok(0)
+    if spot.is_told {
+        export.tell(made.as_ref(), &report, recorded);
+        record.tell_basis(&report);
+    }
+    Ok(())
+}
+
+/// Refuses what is not what the chain states that goes on from it.
+fn is_stated(stated: &Predecessor, report: &Report) -> Result<(), Trouble> {
+    if report.chain_id == Some(stated.chain) && report.root == Some(stated.root) {
+        return Ok(());
+    }
+    let what = format!("chain {} is not what the one that goes on from it states", stated.chain);
+    let expected = format!("its first {}, root {}", out::entries(stated.size), stated.root);
+    Err(nothing(&what, &expected, "sigchain verify LEDGER says more"))
 }
 
 /// What takes a ledger: a file has no keys of its own, and nothing can be appended to it.
@@ -192,6 +249,7 @@ impl Export<'_> {
         {
             self.target = begin(self.asked.form(), sink, shown.item.chain_id, &self.held)?;
         }
+        self.has_policy |= shown.written.fields.event_type == access::POLICY;
         let is_selected = self.taken.takes(shown);
         let is_shown = is_selected || is_always_kept(shown);
         let mut part = || self.withheld.part(shown.written);
@@ -241,7 +299,7 @@ impl Export<'_> {
 
     /// Says what was written.
     fn tell(&self, made: Option<&Made>, report: &Report, recorded: Option<u64>) {
-        let (name, path) = (out::safe(&report.name), self.asked.output.to_string_lossy());
+        let (name, path) = (out::safe(&report.name), self.output.to_string_lossy());
         let (all, path) = (out::entries(report.entries), out::safe(&path));
         let Some(made) = made else {
             let selected = out::entries(self.taken.selected);

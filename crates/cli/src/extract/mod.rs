@@ -8,6 +8,7 @@ mod csv;
 mod cut;
 mod export;
 mod gap;
+mod line;
 mod prove;
 mod sample;
 mod sink;
@@ -18,7 +19,7 @@ use std::path::Path;
 
 use crate::trouble::Trouble;
 
-pub(crate) use crate::extract::export::run as export;
+pub(crate) use crate::extract::export::{run as export, silent};
 pub(crate) use crate::extract::prove::{checkpoint, run as prove};
 pub(crate) use crate::extract::sample::run as sample;
 

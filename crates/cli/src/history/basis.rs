@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use serde_json::{Map, Value};
-use sigchain::replay::{Chapter, Replayed, Tally};
+use sigchain::replay::{Chapter, Replayed};
 use sigchain::verify::Report;
 
 use crate::history::describe;
@@ -16,7 +16,7 @@ use crate::verify::{self, UNPROVEN, UNTIED};
 const FAULTS_SHOWN: usize = 10;
 
 /// What the state rests on: what was held is of the last chain, and each chain vouches for what it continues.
-pub(super) fn write(text: &mut String, replayed: &Replayed<Tally>) -> fmt::Result {
+pub(super) fn write<P>(text: &mut String, replayed: &Replayed<P>) -> fmt::Result {
     let chapters = &replayed.chapters;
     let reports = chapters.iter().filter_map(|chapter| chapter.end.report.as_ref());
     let Some(last) = reports.clone().next_back() else { return Ok(()) };
@@ -68,7 +68,7 @@ fn is_anchored(report: &Report) -> bool {
 }
 
 /// What a successor states of the chain of the point: that root was found to be the chain's own.
-fn through(text: &mut String, replayed: &Replayed<Tally>) -> fmt::Result {
+fn through<P>(text: &mut String, replayed: &Replayed<P>) -> fmt::Result {
     let at = replayed.at.chain_id;
     for report in replayed.chapters.iter().filter_map(|chapter| chapter.end.report.as_ref()) {
         let stated = report.predecessor.as_ref().filter(|stated| stated.chain == at);

@@ -25,6 +25,8 @@ struct Piece {
     text: String,
     /// Entries of the ledger's own that are not in it.
     hidden: u64,
+    /// Entries that are not there.
+    missing: u64,
     /// Whether it is the last of its block.
     is_last: bool,
 }
@@ -44,9 +46,7 @@ pub(super) fn show(
     // The first block is made here: it is shown soonest, and where the frames are is then looked for once and not by each thread.
     let first = range.start.saturating_add(BLOCK).min(range.end);
     all.go_on_with(range.start..first);
-    while let Some(written) = all.next_with(|found| printer.entry(found)).map_err(End::Reading)? {
-        written.map_err(End::Writing)?;
-    }
+    each(&mut all, printer)?;
     printer.flush().map_err(End::Writing)?;
     let range = first..range.end;
     all.go_on_with(range.clone());
@@ -73,13 +73,22 @@ pub(super) fn show(
     })?;
     if !shared {
         // Where no more threads are to be had this one does it all.
-        while let Some(written) =
-            all.next_with(|found| printer.entry(found)).map_err(End::Reading)?
-        {
-            written.map_err(End::Writing)?;
-        }
+        each(&mut all, printer)?;
     }
     Ok(())
+}
+
+/// Shows what there is, one after the other.
+fn each(all: &mut Selected<'_>, printer: &mut Printer<'_>) -> Result<(), End> {
+    loop {
+        let before = all.next_with(|found| found.clone().into_owned());
+        // Each stands before what came.
+        printer.gaps(&all.take_gaps()).map_err(End::Writing)?;
+        match before.map_err(End::Reading)? {
+            Some(found) => printer.entry(&found).map_err(End::Writing)?,
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Writes a block. What was found before is shown before this waits for more.
@@ -96,6 +105,7 @@ fn write(results: &Receiver<Outcome>, printer: &mut Printer<'_>) -> Result<(), E
             outcome => outcome.map_err(|_| gone()),
         };
         let piece = outcome.and_then(|outcome| outcome).map_err(End::Reading)?;
+        printer.missing(piece.missing);
         printer.text(&piece.text, piece.hidden).map_err(End::Writing)?;
         if piece.is_last {
             return Ok(());
@@ -125,13 +135,20 @@ impl Worker<'_> {
         let give = |lines: &mut Lines<'_>, is_last| {
             let text = std::mem::replace(&mut lines.text, String::with_capacity(BUFFER));
             let hidden = std::mem::take(&mut lines.hidden);
-            results.send(Ok(Piece { text, hidden, is_last })).is_ok()
+            let missing = std::mem::take(&mut lines.missing);
+            results.send(Ok(Piece { text, hidden, missing, is_last })).is_ok()
         };
         let step = usize::try_from(BLOCK).unwrap_or(usize::MAX);
         for first in self.range.clone().step_by(step).skip(self.at).step_by(self.threads) {
-            selected.go_on_with(first..first.saturating_add(BLOCK).min(self.range.end));
+            let end = first.saturating_add(BLOCK).min(self.range.end);
+            selected.go_on_with(first..end);
             loop {
+                let at = lines.text.len();
                 let found = selected.next_with(|found| lines.found(found));
+                // Each stands before what came, and is said where it begins, not by each block that it reaches into.
+                for gap in selected.take_gaps().iter().filter(|gap| gap.first >= first) {
+                    lines.gap(at, gap);
+                }
                 // What stands before damage is shown before that is told.
                 let is_last = !matches!(found, Ok(Some(())));
                 let is_taken = if is_last || lines.text.len() >= BUFFER {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
 use serde_json::{Map, Value};
+use sigchain::context::{self, Context};
 use sigchain::frame::Gap;
 use sigchain::key::{KeyId, Role};
 use sigchain::point::Point;
@@ -90,6 +91,9 @@ type Changed = (KeyId, Option<Role>, u64);
 #[derive(Default)]
 struct Between {
     tally: Tally,
+    /// What all entries come to up to the earlier point, once that is passed, and to the later one.
+    earlier: Option<Context>,
+    later: Context,
     /// Episodes that had begun before.
     before: BTreeSet<String>,
     ended: BTreeSet<String>,
@@ -105,6 +109,7 @@ struct Between {
 
 impl Between {
     fn before(&mut self, shown: &Shown<'_>) {
+        self.later.apply(&shown.item);
         if let Some(episode) = &shown.written.fields.episode_id
             && !self.before.contains(&**episode)
         {
@@ -113,6 +118,8 @@ impl Between {
     }
 
     fn take(&mut self, shown: &Shown<'_>) {
+        self.earlier.get_or_insert_with(|| self.later.clone());
+        self.later.apply(&shown.item);
         self.tally.apply(&shown.item);
         let fields = &shown.written.fields;
         if let Some(episode) =
@@ -149,6 +156,10 @@ impl Between {
 
     fn begun(&self) -> impl Iterator<Item = &String> {
         self.tally.episodes.difference(&self.before)
+    }
+
+    fn context(&self) -> context::Diff {
+        context::diff(self.earlier.as_ref().unwrap_or(&self.later), &self.later)
     }
 
     fn is_empty(&self) -> bool {
@@ -256,6 +267,10 @@ fn write(
     writeln!(text, "  keys that went: {}", listed(between.went.iter().map(key)))?;
     let by = listed(between.erased_by.iter().map(u64::to_string));
     writeln!(text, "  payloads erased: {}, by entries {by}", grouped(between.erased))?;
+    // Keys are told above, each with its entry.
+    let mut context = between.context();
+    context.keys = context::Turns::default();
+    write!(text, "{context}")?;
     if between.missing > 0 {
         writeln!(text, "  NOT ALL OF IT: {} between them are missing", entries(between.missing))?;
     }
@@ -307,6 +322,7 @@ fn json(
     put("a", a.into());
     put("actors", counts(&tally.actors));
     put("b", b.into());
+    put("context", serde_json::from_str(&between.context().encode()).unwrap_or_default());
     put("chain_id", report.chain_id.map(|id| id.to_string()).into());
     put("entries", tally.entries.into());
     let begun: Vec<&str> = between.begun().map(String::as_str).collect();

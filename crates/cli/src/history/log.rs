@@ -3,21 +3,24 @@
 use std::io;
 use std::ops::ControlFlow;
 
+use sigchain::digest::Digest;
 use sigchain::fault::Fault;
-use sigchain::frame::{Gap, GapReason, Written};
+use sigchain::frame::{Gap, Written};
 use sigchain::point::Point;
 use sigchain::replay::{Source as _, settle};
 use sigchain::select::Passage;
+use sigchain::tree::Frontier;
 use sigchain::verify::{Seen, Verifier};
 
 use crate::args::LogOptions;
 use crate::exit::{NO, UNREADABLE};
 use crate::history::print::Printer;
-use crate::history::unverified;
 use crate::history::{self, ONLY_ITSELF, Opened, complain, describe, exit_of, hint, sentence};
+use crate::history::{line, unverified};
 use crate::input;
-use crate::out::entries;
+use crate::out;
 use crate::trouble::Trouble;
+use crate::verify;
 
 pub(crate) fn run(options: &LogOptions) -> Result<u8, Trouble> {
     if options.follow || options.unverified {
@@ -34,10 +37,27 @@ pub(crate) fn run(options: &LogOptions) -> Result<u8, Trouble> {
         passage: Passage::between(since, until),
         missing: 0,
         within: 0,
+        before: 0,
+        part: None,
         fault: None,
         last: None,
         broken: None,
     };
+    for part in line::before(options, &opened)? {
+        if let Some(exit) = log.part(options, &part)? {
+            return Ok(exit);
+        }
+    }
+    if log.part.take().is_some() {
+        log.before = log.before.saturating_add(log.within);
+        (log.within, log.last, log.until) = (0, None, until);
+        log.passage = Passage::between(since, until);
+        let opening = opened.source.opening();
+        let opening = opening.map_err(|error| input::cannot_read(&opened.name, &error))?;
+        if let Some(chain) = opening.map(|opening| opening.chain_id) {
+            log.printer.chain(&chain).or_else(|error| not_written(&error).map(drop))?;
+        }
+    }
     let end = opened.source.watch(&mut |seen| log.take(seen));
     let end = end.map_err(|error| input::cannot_read(&opened.name, &error))?;
     if let Err(error) = log.printer.end() {
@@ -105,6 +125,13 @@ pub(super) fn not_written(error: &io::Error) -> Result<u8, Trouble> {
     ))
 }
 
+/// A chain of the line that is being shown, up to where it belongs to the history.
+struct Within {
+    size: u64,
+    tree: Frontier,
+    root: Option<Digest>,
+}
+
 struct Log<'o> {
     printer: Printer<'o>,
     until: Option<Point>,
@@ -113,6 +140,10 @@ struct Log<'o> {
     missing: u64,
     /// Entries between the points, shown or not.
     within: u64,
+    /// The same, of chains before.
+    before: u64,
+    /// What is known of the one that is shown, if another goes on from it.
+    part: Option<Within>,
     fault: Option<Fault>,
     /// Of the last entry, shown or not: its time in microseconds.
     last: Option<i64>,
@@ -120,7 +151,50 @@ struct Log<'o> {
 }
 
 impl Log<'_> {
+    /// Shows a chain that another goes on from, as far as it belongs to the history. An exit code if that is not what the other states.
+    fn part(&mut self, options: &LogOptions, part: &line::Part) -> Result<Option<u8>, Trouble> {
+        let Some(path) = &part.path else { return Ok(None) };
+        let mut opened = history::open_before(path, Verifier::new())?;
+        let failed = |error| input::cannot_read(&input::name(path), &error);
+        let opening = opened.source.opening().map_err(failed)?;
+        let is_it = opening.is_some_and(|opening| opening.chain_id == part.stated.chain);
+        let (since, until) = (options.selection.since, options.selection.until);
+        // What else names an entry names one of LEDGER itself, and all that is before that is before it.
+        let until = until.filter(line::is_moment);
+        self.passage = Passage::between(since, until);
+        self.part = Some(Within { size: part.stated.size, tree: Frontier::new(), root: None });
+        if is_it {
+            self.printer
+                .chain(&part.stated.chain)
+                .or_else(|error| not_written(&error).map(drop))?;
+            opened.source.watch(&mut |seen| self.take(seen)).map_err(failed)?;
+        }
+        if let Some(error) = &self.broken {
+            return not_written(error).map(Some);
+        }
+        let root = self.part.as_ref().and_then(|within| within.root);
+        if root == Some(part.stated.root) {
+            return Ok(None);
+        }
+        drop(self.printer.end());
+        let called = out::safe(&input::name(path));
+        let what = match &self.fault {
+            _ if !is_it => format!("\"{called}\" is not chain {}", part.stated.chain),
+            Some(fault) => format!("\"{called}\": {}", describe(fault, &opened.places)),
+            None => format!("\"{called}\" is not what the chain that goes on from it states"),
+        };
+        let next = "nothing behind it was shown; --alone shows LEDGER by itself, and sigchain verify says more";
+        Ok(Some(complain(NO, &what, next)))
+    }
+
     fn take(&mut self, seen: &Seen<'_>) -> ControlFlow<()> {
+        if let Some(within) = &mut self.part {
+            match seen {
+                Seen::Entry(shown) => within.tree.push(shown.leaf),
+                Seen::Gap(gap) => verify::pass_gap(&mut within.tree, gap),
+                _ => {}
+            }
+        }
         let written = match seen {
             Seen::Entry(shown) => self.entry(shown.written),
             Seen::Gap(gap) => self.gap(gap),
@@ -130,6 +204,12 @@ impl Log<'_> {
             }
             _ => Ok(()),
         };
+        if let Some(within) = self.part.as_mut().filter(|within| within.tree.size() >= within.size)
+        {
+            within.root = (within.tree.size() == within.size).then(|| within.tree.root());
+            self.broken = written.err();
+            return ControlFlow::Break(());
+        }
         match written {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
@@ -154,27 +234,15 @@ impl Log<'_> {
             return Ok(());
         }
         self.missing = self.missing.saturating_add(gap.count);
-        if self.printer.is_json() {
-            return Ok(());
-        }
-        let why = match gap.reason {
-            GapReason::Archived => "archived elsewhere",
-            GapReason::Elided => "left out of this file",
-            GapReason::Lost => "damaged for good",
-            _ => "not in this file",
-        };
-        self.printer.text(&format!("{:>7}  {}: {why}\n", gap.first, entries(gap.count)), 0)
+        self.printer.gaps(std::slice::from_ref(gap))
     }
 
     /// What was not shown, and what was not asked.
     fn conclude(&self) {
-        if self.within > 0 {
+        if self.within > 0 || self.before > 0 {
             hint(ONLY_ITSELF);
         }
         self.printer.conclude();
-        if self.missing > 0 && self.printer.is_json() {
-            hint(&format!("{} not in this file", entries(self.missing)));
-        }
     }
 
     /// Whether the points were there.
@@ -198,7 +266,7 @@ impl Log<'_> {
 
     /// Whether anything was between the points.
     fn found(&self, options: &LogOptions) -> u8 {
-        if self.within > 0 || self.missing > 0 {
+        if self.within > 0 || self.missing > 0 || self.before > 0 {
             return 0;
         }
         let (what, next) = match (options.selection.since, options.selection.until) {

@@ -6,6 +6,7 @@ mod causes;
 mod diff;
 mod entry;
 mod grep;
+mod line;
 mod log;
 mod print;
 mod replay;
@@ -13,7 +14,7 @@ mod show;
 mod unverified;
 mod way;
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io::{Read as _, Seek as _};
 use std::path::Path;
 
@@ -25,11 +26,13 @@ use sigchain::verify::Verifier;
 use crate::args;
 use crate::exit::{NO, UNREADABLE, USAGE};
 use crate::input::{self, Input, Places};
+use crate::ledger;
 use crate::out;
 use crate::trouble::Trouble;
 
 pub(crate) use crate::history::diff::run as diff;
 pub(crate) use crate::history::grep::Grep;
+pub(crate) use crate::history::line::{Part, open_first, predecessors};
 pub(crate) use crate::history::log::run as log;
 pub(crate) use crate::history::replay::run as replay;
 pub(crate) use crate::history::show::run as show;
@@ -61,12 +64,22 @@ pub(crate) fn open(path: &Path, verifier: Verifier) -> Result<Opened, Trouble> {
         let places = input.places().clone();
         return Ok(Opened { source: ChainFile::once(verifier, input.into_reader()), name, places });
     }
-    let mut file = File::open(path).map_err(failed)?;
+    let mut file = input::again(path).map_err(failed)?;
     let mut first = Vec::new();
-    (&file).take(1).read_to_end(&mut first).map_err(failed)?;
+    (&mut file).take(1).read_to_end(&mut first).map_err(failed)?;
     file.rewind().map_err(failed)?;
     let source = ChainFile::new(verifier, file).map_err(failed)?;
     Ok(Opened { source, name, places: Places::of_file(first.first()) })
+}
+
+/// Opens a ledger that another one goes on from: whatever became of it, as far as it can be read.
+pub(crate) fn open_before(path: &Path, verifier: Verifier) -> Result<Opened, Trouble> {
+    let name = input::name(path);
+    let failed = |error| input::cannot_read(&name, &error);
+    let stream = ledger::salvaged(path)?.stream().map_err(failed)?;
+    let places = Places::Segments(stream.atlas());
+    let source = ChainFile::new(verifier.open_ended(true), stream).map_err(failed)?;
+    Ok(Opened { source, name, places })
 }
 
 /// A fault in a line.

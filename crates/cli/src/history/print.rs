@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 
-use sigchain::frame::Written;
+use sigchain::digest::Digest;
+use sigchain::frame::{Frame, Gap, GapReason, VERSION, Written};
 use sigchain::jsonl;
 use sigchain::limit;
 use sigchain::payload::{Leaf, Part, Slot};
@@ -34,19 +35,36 @@ pub(super) struct Lines<'o> {
     pub(super) text: String,
     /// Entries of the ledger's own that were not shown.
     pub(super) hidden: u64,
+    /// Entries that are not there.
+    pub(super) missing: u64,
 }
 
 impl<'o> Lines<'o> {
     pub(super) fn new(options: &'o LogOptions) -> Result<Self, Trouble> {
         let filter = options.selection.filter()?;
         let (grep, clock) = (options.grep.clone(), Clock::default());
-        Ok(Self { options, grep, filter, clock, text: String::new(), hidden: 0 })
+        Ok(Self { options, grep, filter, clock, text: String::new(), hidden: 0, missing: 0 })
     }
 
     /// An entry between the points.
     pub(super) fn entry(&mut self, written: &Written<'_>) {
         if self.filter.matches(&written.fields) {
             self.found(written);
+        }
+    }
+
+    /// Entries that are not there, said at this place of the text.
+    pub(super) fn gap(&mut self, at: usize, gap: &Gap) {
+        self.missing = self.missing.saturating_add(gap.count);
+        if !self.options.json {
+            let why = match gap.reason {
+                GapReason::Archived => "archived elsewhere",
+                GapReason::Elided => "left out of this file",
+                GapReason::Lost => "damaged for good",
+                _ => "not in this file",
+            };
+            let said = format!("{:>7}  {}: {why}\n", gap.first, entries(gap.count));
+            self.text.insert_str(at.min(self.text.len()), &said);
         }
     }
 
@@ -83,10 +101,6 @@ impl<'o> Printer<'o> {
         Ok(Self { lines, page })
     }
 
-    pub(super) fn is_json(&self) -> bool {
-        self.lines.options.json
-    }
-
     /// Whether there is anything that was not written yet.
     pub(super) fn is_behind(&self) -> bool {
         !self.lines.text.is_empty()
@@ -116,6 +130,32 @@ impl<'o> Printer<'o> {
         self.spill()
     }
 
+    /// Another chain begins.
+    pub(super) fn chain(&mut self, chain_id: &Digest) -> io::Result<()> {
+        let chain_id = *chain_id;
+        if self.lines.options.json {
+            let header = Frame::Header { version: VERSION, chain_id };
+            self.lines.text.push_str(&jsonl::encode(&header));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = writeln!(self.lines.text, "chain {chain_id}");
+        }
+        self.spill()
+    }
+
+    /// Entries that are not there.
+    pub(super) fn gaps(&mut self, gaps: &[Gap]) -> io::Result<()> {
+        for gap in gaps {
+            self.lines.gap(self.lines.text.len(), gap);
+        }
+        self.spill()
+    }
+
+    /// So many entries are not there, which was said.
+    pub(super) fn missing(&mut self, count: u64) {
+        self.lines.missing = self.lines.missing.saturating_add(count);
+    }
+
     /// Entries as text that somebody else made, and how many of the ledger's own are not in it.
     pub(super) fn text(&mut self, text: &str, hidden: u64) -> io::Result<()> {
         self.lines.hidden = self.lines.hidden.saturating_add(hidden);
@@ -132,6 +172,9 @@ impl<'o> Printer<'o> {
         if self.lines.hidden > 0 {
             let own = entries(self.lines.hidden);
             hint(&format!("{own} of the ledger's own not shown: --all shows them"));
+        }
+        if self.lines.missing > 0 && self.lines.options.json {
+            hint(&format!("{} not in this file", entries(self.lines.missing)));
         }
     }
 }

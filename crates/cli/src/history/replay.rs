@@ -4,8 +4,10 @@ use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
+use sigchain::context::Context;
 use sigchain::digest::Digest;
 use sigchain::point::Point;
+use sigchain::projection::{Item, Projection};
 use sigchain::replay::{
     Chapter, LineError, Replay, ReplayError, Replayed, Source, Standing, Tally,
 };
@@ -25,7 +27,21 @@ use crate::trouble::Trouble;
 /// Names of a kind that are shown; --json has all.
 const NAMES_SHOWN: usize = 12;
 
-type Outcome = Result<Replayed<Tally>, ReplayError>;
+/// What is counted, and what is open.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Both {
+    tally: Tally,
+    context: Context,
+}
+
+impl Projection for Both {
+    fn apply(&mut self, item: &Item<'_>) {
+        self.tally.apply(item);
+        self.context.apply(item);
+    }
+}
+
+type Outcome = Result<Replayed<Both>, ReplayError>;
 
 /// A file of the line.
 pub(super) struct Part {
@@ -97,7 +113,7 @@ pub(super) fn replay(options: &ReplayOptions, until: Point, parts: &mut [Part]) 
         sources.push(&mut part.opened.source);
     }
     let replay = Replay::until(until).allow_gaps(options.allow_gaps).alone(options.alone);
-    let replayed = replay.run(&mut sources, Tally::new())?;
+    let replayed = replay.run(&mut sources, Both::default())?;
     // What was held, and what counts from the head, is of FILE: nothing may continue it.
     let end = replayed.chapters.last().and_then(|chapter| chapter.chain_id);
     match end.filter(|end| last.is_some_and(|last| last != *end)) {
@@ -107,7 +123,7 @@ pub(super) fn replay(options: &ReplayOptions, until: Point, parts: &mut [Part]) 
 }
 
 /// As `sigchain verify` judges FILE; the chains that it continues are vouched for by what it states of them.
-fn exit_of_state(options: &ReplayOptions, held: &Held, replayed: &Replayed<Tally>) -> u8 {
+fn exit_of_state(options: &ReplayOptions, held: &Held, replayed: &Replayed<Both>) -> u8 {
     if !replayed.chapters.iter().all(is_clean_so_far) {
         return NO;
     }
@@ -155,7 +171,7 @@ fn is_clean_so_far(chapter: &Chapter) -> bool {
     chapter.beyond() > 0 && chapter.end.sound >= chapter.used || chapter.end.is_clean()
 }
 
-fn write(text: &mut String, replayed: &Replayed<Tally>, parts: &[Part]) -> fmt::Result {
+fn write(text: &mut String, replayed: &Replayed<Both>, parts: &[Part]) -> fmt::Result {
     let at = &replayed.at;
     let own = replayed.chapters.iter().find(|chapter| chapter.chain_id == Some(at.chain_id));
     let report = own.and_then(|chapter| chapter.end.report.as_ref());
@@ -163,7 +179,8 @@ fn write(text: &mut String, replayed: &Replayed<Tally>, parts: &[Part]) -> fmt::
     writeln!(text, "up to entry {} of {}, chain {}", at.sequence, safe(name), at.chain_id)?;
     writeln!(text, "  {}, event {}", at.stamp, at.event_id)?;
     writeln!(text, "  digest {}", at.digest)?;
-    tally(text, &replayed.state)?;
+    tally(text, &replayed.state.tally)?;
+    open(text, &replayed.state.context)?;
     if replayed.missing > 0 {
         writeln!(
             text,
@@ -207,6 +224,48 @@ fn tally(text: &mut String, state: &Tally) -> fmt::Result {
     writeln!(text, "  active keys: {}", listed(keys))
 }
 
+/// What is open, and how much there was of it.
+fn open(text: &mut String, state: &Context) -> fmt::Result {
+    let ended = |all: u64, open: usize| {
+        let open = u64::try_from(open).unwrap_or(u64::MAX);
+        format!("{} begun, {} open", grouped(all), grouped(open))
+    };
+    let actions = &state.actions;
+    if actions.begun > 0 {
+        writeln!(text, "  actions: {}", ended(actions.begun, actions.open.len()))?;
+        let named = |at: &sigchain::context::Action| {
+            let name = at.name.as_deref().map(|name| format!(" {}", safe(name)));
+            let (name, id) = (name.unwrap_or_default(), at.begun.event_id);
+            format!("{}{name} by {} ({id})", safe(&at.event_type), safe(&at.actor))
+        };
+        if !actions.open.is_empty() {
+            writeln!(text, "  open actions: {}", listed(actions.open.values().map(named)))?;
+        }
+    }
+    let (episodes, sessions, reviews) = (&state.episodes, &state.sessions, &state.reviews);
+    if episodes.begun > 0 {
+        writeln!(text, "  followed episodes: {}", ended(episodes.begun, episodes.open.len()))?;
+    }
+    if !episodes.open.is_empty() {
+        let open = episodes.open.keys().map(|id| safe(id));
+        writeln!(text, "  open episodes: {}", listed(open))?;
+    }
+    if sessions.begun > 0 {
+        writeln!(text, "  sessions: {}", ended(sessions.begun, sessions.open.len()))?;
+    }
+    if reviews.begun > 0 {
+        writeln!(text, "  reviews: {}", ended(reviews.begun, reviews.open.len()))?;
+        let waits = |review: &sigchain::context::Review| {
+            let id = review.begun.event_id;
+            format!("{id} by {} until {}", safe(&review.actor), review.deadline)
+        };
+        if !reviews.open.is_empty() {
+            writeln!(text, "  open reviews: {}", listed(reviews.open.values().map(waits)))?;
+        }
+    }
+    Ok(())
+}
+
 fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
     let more = names.len().saturating_sub(NAMES_SHOWN);
     let mut shown: Vec<String> = names.take(NAMES_SHOWN).collect();
@@ -217,7 +276,7 @@ fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
 }
 
 /// The chains of the line, if it has more than one.
-fn chapters(text: &mut String, replayed: &Replayed<Tally>, parts: &[Part]) -> fmt::Result {
+fn chapters(text: &mut String, replayed: &Replayed<Both>, parts: &[Part]) -> fmt::Result {
     if replayed.chapters.len() < 2 {
         return Ok(());
     }
@@ -258,13 +317,14 @@ fn json(
     let defect = |_| {
         Trouble::unreadable("cannot write the answer", "what JSON can hold", "report this defect")
     };
-    let (mut at, mut state, mut error, mut reach) =
-        (Value::Null, Value::Null, Value::Null, Value::Null);
+    let (mut at, mut state, mut context, mut error, mut reach) =
+        (Value::Null, Value::Null, Value::Null, Value::Null, Value::Null);
     let (mut missing, mut read): (u64, &[Chapter]) = (0, &[]);
     match outcome {
         Ok(replayed) => {
             at = of_standing(&replayed.at);
-            state = serde_json::from_str(&replayed.state.encode()).map_err(defect)?;
+            state = serde_json::from_str(&replayed.state.tally.encode()).map_err(defect)?;
+            context = serde_json::from_str(&replayed.state.context.encode()).map_err(defect)?;
             missing = replayed.missing;
             read = &replayed.chapters;
         }
@@ -295,6 +355,7 @@ fn json(
         basis::chapter(chapter, &places)
     };
     put("chains", read.iter().map(chain).collect());
+    put("context", context);
     put("continues", left_out(read).map(|chain| chain.to_string()).into());
     put("error", error);
     put("exit", exit.into());

@@ -1,6 +1,5 @@
 //! `sigchain log --unverified` and `--follow`: what is asked for, read as it stands.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -47,6 +46,10 @@ pub(super) fn run(options: &LogOptions) -> Result<u8, Trouble> {
     if let Some(point) = options.selection.until {
         filter = filter.until(point);
     }
+    if is_ledger && !options.alone && !ledger::line(path).is_empty() {
+        let what = "it goes on from another chain, which is not shown: sigchain log without --unverified and --follow";
+        hint(what);
+    }
     let done = if options.follow {
         follow(ledger::view(path)?, &filter, &mut printer)
     } else if is_ledger {
@@ -89,7 +92,9 @@ fn file(options: &LogOptions, filter: &Filter) -> io::Result<InFile<Box<dyn Read
     let source: Box<dyn Read> = if args::is_stdin(&options.place.ledger) {
         Box::new(io::stdin().lock())
     } else {
-        Box::new(File::open(&options.place.ledger)?)
+        // Compressed or not.
+        let opened = input::again(&options.place.ledger);
+        opened.map(|file| -> Box<dyn Read> { Box::new(file) })?
     };
     filter.select_in(source).map_err(|error| match error {
         OpenError::Io(error) => error,
@@ -109,7 +114,10 @@ fn follow(directory: Directory, filter: &Filter, printer: &mut Printer<'_>) -> R
     let mut follow = directory.follow(filter).map_err(End::Reading)?;
     let mut shown = 0_u32;
     loop {
-        let found = follow.try_next_with(|found| printer.entry(found)).map_err(End::Reading)?;
+        let found = follow.try_next();
+        // Each stands before what came.
+        printer.gaps(&follow.take_gaps()).map_err(End::Writing)?;
+        let found = found.map_err(End::Reading)?.map(|found| printer.entry(&found));
         let pause = if let Some(written) = found {
             written.map_err(End::Writing)?;
             shown = shown.wrapping_add(1);

@@ -144,6 +144,11 @@ fn hands(path: &Path, by: &SignerOptions) -> Result<(Hand, Option<Hand>), Troubl
     Ok((entries, keys::checkpoints_of(&enrolled, &signing)?))
 }
 
+/// Who signs what is found of a ledger.
+pub(crate) fn finder(path: &Path, by: &SignerOptions) -> Result<Hand, Trouble> {
+    hands(path, by).map(|(entries, _)| entries)
+}
+
 /// Why it could not be decided so.
 fn of(error: &ResolveError) -> Trouble {
     let exit = match error.code {

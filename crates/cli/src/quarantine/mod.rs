@@ -6,7 +6,7 @@ mod show;
 
 use std::path::Path;
 
-pub(crate) use crate::quarantine::decide::scrub;
+pub(crate) use crate::quarantine::decide::{finder, scrub};
 
 use sigchain::disk;
 use sigchain::quarantine::{Case, cases};

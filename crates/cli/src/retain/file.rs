@@ -27,6 +27,29 @@ pub(super) fn name(first: u64, last: u64) -> String {
     format!("{first:010}-{last:010}.sigchain.zst")
 }
 
+/// The first and the last entry of an archive, by the name that it was given.
+pub(crate) fn named(path: &Path) -> Option<(u64, u64)> {
+    let found = path.file_name()?.to_str()?;
+    let (first, last) = found.strip_suffix(".sigchain.zst")?.split_once('-')?;
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last && name(first, last) == found).then_some((first, last))
+}
+
+/// The archives in a folder, in ascending order of their names.
+pub(crate) fn within(folder: &Path) -> Result<Vec<PathBuf>, Trouble> {
+    let failed = |error: io::Error| cannot_read(&input::name(folder), &error);
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.to_string_lossy();
+        if name.ends_with(".sigchain.zst") || name.ends_with(".sigchain") {
+            all.push(path);
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
 /// Verifies an archive, and gives its entries as they come.
 pub(super) fn read(path: &Path, each: &mut dyn FnMut(&Written<'_>)) -> Result<About, Trouble> {
     let called = path.to_string_lossy();

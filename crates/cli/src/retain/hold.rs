@@ -3,18 +3,20 @@
 use std::io;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sigchain::directory::Directory;
 use sigchain::event::Event;
 use sigchain::frame::Written;
 use sigchain::id::EventId;
 use sigchain::limit::FieldError;
 use sigchain::payload::{Part, Payload};
+use sigchain::receipt::Receipt;
 use sigchain::select::Filter;
 
 use crate::access;
 use crate::args::HoldOptions;
 use crate::exit::NO;
+use crate::json;
 use crate::ledger::{self, of_append, of_io, tell, view};
 use crate::out::{self, safe};
 use crate::trouble::Trouble;
@@ -23,6 +25,7 @@ const HOLD: &str = "retention.hold";
 const RELEASE: &str = "retention.release";
 
 /// Entries that must not leave.
+#[derive(Clone)]
 pub(super) struct Hold {
     event: EventId,
     first: u64,
@@ -54,6 +57,25 @@ impl Hold {
         let Self { event, first, last, by, note } = self;
         format!("entries {first} to {last} are held ({event}) by {}: {}", safe(by), safe(note))
     }
+}
+
+impl Hold {
+    /// The same, for programs.
+    pub(super) fn json(&self) -> Value {
+        let Self { event, first, last, by, note } = self;
+        json!({ "by": by, "event": event.to_string(), "first": first, "last": last, "note": note })
+    }
+}
+
+/// What is held, and the entry by which that came about.
+fn render(holds: &[Hold], recorded: Option<(EventId, u64)>) -> Result<String, Trouble> {
+    let recorded = recorded
+        .map(|(event, sequence)| json!({ "event": event.to_string(), "sequence": sequence }));
+    let holds: Vec<Value> = holds.iter().map(Hold::json).collect();
+    json::render(Map::from_iter([
+        ("holds".to_owned(), holds.into()),
+        ("recorded".to_owned(), recorded.into()),
+    ]))
 }
 
 fn content(written: &Written<'_>) -> Option<Value> {
@@ -88,7 +110,10 @@ pub(crate) fn run(options: &HoldOptions) -> Result<u8, Trouble> {
     let path = &options.place.ledger;
     let directory = view(path)?;
     let failed = |error: io::Error| of_io(path, &error);
-    let holds = all(&directory).map_err(failed)?;
+    let mut holds = all(&directory).map_err(failed)?;
+    if options.list && options.json {
+        return out::print(&render(&holds, None)?).map(|()| 0);
+    }
     if options.list {
         let lines: Vec<String> = holds.iter().map(|hold| hold.words() + "\n").collect();
         let text = if lines.is_empty() { "nothing is held\n".to_owned() } else { lines.concat() };
@@ -114,28 +139,30 @@ pub(crate) fn run(options: &HoldOptions) -> Result<u8, Trouble> {
     let event = event(kind, &by, &payload).map_err(|error| {
         Trouble::usage(format!("\"{}\" is no {}", error.found, error.field), error.expected)
     })?;
-    record(path, options, event, &payload)
-}
-
-fn record(
-    path: &Path,
-    options: &HoldOptions,
-    event: Event,
-    payload: &Value,
-) -> Result<u8, Trouble> {
-    let opened = ledger::open(path, &options.signing, options.files.files())?;
-    let appended = opened.append(event);
-    let closed = ledger::close(&opened);
-    let receipt = appended.map_err(|error| of_append(&error))?;
+    let (receipt, closed) = record(path, options, event)?;
     let (id, sequence) = (receipt.event_id, receipt.sequence);
-    match (payload.get("first"), payload.get("last")) {
-        (Some(first), Some(last)) => tell(&format!(
+    let range = payload.get("first").and_then(Value::as_u64);
+    let range = range.zip(payload.get("last").and_then(Value::as_u64));
+    if options.json {
+        holds.retain(|hold| Some(hold.event) != options.release);
+        holds.extend(range.map(|(first, last)| Hold { event: id, first, last, by, note }));
+        return out::print(&render(&holds, Some((id, sequence)))?).map(|()| closed);
+    }
+    match range {
+        Some((first, last)) => tell(&format!(
             "entries {first} to {last} are held, by entry {sequence}; to release them: \
              sigchain hold LEDGER --release {id}"
         )),
-        _ => tell(&format!("released, by entry {sequence}")),
+        None => tell(&format!("released, by entry {sequence}")),
     }
     Ok(closed)
+}
+
+fn record(path: &Path, options: &HoldOptions, event: Event) -> Result<(Receipt, u8), Trouble> {
+    let opened = ledger::open(path, &options.signing, options.files.files())?;
+    let appended = opened.append(event);
+    let closed = ledger::close(&opened);
+    Ok((appended.map_err(|error| of_append(&error))?, closed))
 }
 
 fn event(kind: &str, by: &str, payload: &Value) -> Result<Event, FieldError> {

@@ -17,6 +17,7 @@ use crate::exit::REFUSED;
 use crate::ledger;
 use crate::trouble::Trouble;
 
+pub(crate) use crate::retain::file::{named, within};
 pub(crate) use crate::retain::hold::run as hold;
 pub(crate) use crate::retain::out::run as archive;
 pub(crate) use crate::retain::restore::run as restore;

@@ -5,16 +5,19 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde_json::{Map, Value, json};
 use sigchain::digest::Digest;
 use sigchain::directory::{Archivable, Directory};
 use sigchain::ledger::{Moved, Way};
 
 use crate::args::{self, ArchiveOptions, Asked, Command};
 use crate::exit::{REFUSED, UNREADABLE};
+use crate::json;
 use crate::ledger::{of_io, tell, view};
-use crate::out::{entries, plural, safe};
+use crate::out::{self, entries, plural, safe};
 use crate::retain::file::{self, About};
-use crate::retain::{hold, locked, record};
+use crate::retain::hold::{self, Hold};
+use crate::retain::{locked, record};
 use crate::trouble::Trouble;
 use crate::{extract, input};
 
@@ -26,18 +29,12 @@ pub(crate) fn run(options: &ArchiveOptions) -> Result<u8, Trouble> {
     }
     apart(path, &options.to)?;
     let directory = view(path)?;
-    let chosen = choose(&directory, options).map_err(|error| of_io(path, &error))?;
+    let (chosen, kept) = choose(&directory, options).map_err(|error| of_io(path, &error))?;
+    if let Some((segment, hold)) = kept.as_ref().filter(|_| !options.json) {
+        tell(&format!("segment {segment} stays, and all behind it: {}", hold.words()));
+    }
     if options.dry_run {
-        for segment in &chosen {
-            let last = segment.first.saturating_add(segment.count).saturating_sub(1);
-            let (number, bytes) = (segment.ordinal, plural(segment.bytes, "byte"));
-            tell(&format!(
-                "would leave: segment {number}, entries {} to {last}, {bytes}",
-                segment.first
-            ));
-        }
-        tell(&format!("{} would leave", plural(as_u64(chosen.len()), "segment")));
-        return Ok(0);
+        return would(options, &chosen, kept.as_ref());
     }
     let folder = options.to.join(directory.chain_id().to_string());
     let mut archives = Vec::new();
@@ -49,7 +46,7 @@ pub(crate) fn run(options: &ArchiveOptions) -> Result<u8, Trouble> {
     }
     drop(directory);
     let (place, by) = (options.to.to_string_lossy().into_owned(), who());
-    let moved = chosen.iter().zip(&archives).map(|(segment, about)| Moved {
+    let moved = chosen.iter().zip(&archives).map(|(segment, (_, about))| Moved {
         first: segment.first,
         count: segment.count,
         root: about.report.root.unwrap_or(Digest::ZERO),
@@ -68,6 +65,9 @@ pub(crate) fn run(options: &ArchiveOptions) -> Result<u8, Trouble> {
     for segment in &chosen {
         directory.retire(segment.ordinal).map_err(failed)?;
     }
+    if options.json {
+        return out::print(&render(options, &chosen, &archives, kept.as_ref())?).map(|()| 0);
+    }
     let count: u64 = chosen.iter().map(|segment| segment.count).sum();
     let segments = plural(as_u64(chosen.len()), "segment");
     tell(&format!(
@@ -76,6 +76,57 @@ pub(crate) fn run(options: &ArchiveOptions) -> Result<u8, Trouble> {
         safe(&folder.to_string_lossy())
     ));
     Ok(0)
+}
+
+/// Says what would leave.
+fn would(
+    options: &ArchiveOptions,
+    chosen: &[Archivable],
+    kept: Option<&(u64, Hold)>,
+) -> Result<u8, Trouble> {
+    if options.json {
+        return out::print(&render(options, chosen, &[], kept)?).map(|()| 0);
+    }
+    for segment in chosen {
+        let (number, bytes) = (segment.ordinal, plural(segment.bytes, "byte"));
+        let (first, last) = (segment.first, last(segment));
+        tell(&format!("would leave: segment {number}, entries {first} to {last}, {bytes}"));
+    }
+    tell(&format!("{} would leave", plural(as_u64(chosen.len()), "segment")));
+    Ok(0)
+}
+
+fn render(
+    options: &ArchiveOptions,
+    chosen: &[Archivable],
+    archives: &[(PathBuf, About)],
+    kept: Option<&(u64, Hold)>,
+) -> Result<String, Trouble> {
+    let of = |(at, segment): (usize, &Archivable)| {
+        let archive = archives.get(at);
+        json!({
+            "archive": archive.map(|(path, _)| path.to_string_lossy()),
+            "entries": segment.count,
+            "first": segment.first,
+            "segments": [segment.ordinal],
+            "sha256": archive.map(|(_, about)| about.hash.to_string()),
+        })
+    };
+    let moved: Vec<Value> = chosen.iter().enumerate().map(of).collect();
+    let held: Vec<Value> = kept.iter().map(|(_, hold)| hold.json()).collect();
+    json::render(Map::from_iter([
+        ("dry_run".to_owned(), options.dry_run.into()),
+        ("exit".to_owned(), 0.into()),
+        ("held".to_owned(), held.into()),
+        ("missing".to_owned(), Value::Array(Vec::new())),
+        ("moved".to_owned(), moved.into()),
+        ("way".to_owned(), "out".into()),
+    ]))
+}
+
+/// The last entry of a segment.
+fn last(segment: &Archivable) -> u64 {
+    segment.first.saturating_add(segment.count).saturating_sub(1)
 }
 
 fn as_u64(count: usize) -> u64 {
@@ -109,37 +160,43 @@ fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The segments that are to leave.
-fn choose(directory: &Directory, options: &ArchiveOptions) -> std::io::Result<Vec<Archivable>> {
+/// The segments that are to leave; and the first one that stays because it is held, with that.
+type Chosen = (Vec<Archivable>, Option<(u64, Hold)>);
+
+/// The segments that are to leave, and the first one that a hold keeps, with that.
+fn choose(directory: &Directory, options: &ArchiveOptions) -> std::io::Result<Chosen> {
     let now = now();
     let holds = hold::all(directory)?;
     let mut kept: u64 = directory.segments()?.iter().map(|(_, bytes, _)| *bytes).sum();
     let mut chosen = Vec::new();
     for segment in directory.archivable()? {
-        let last = u64::try_from(segment.last.micros()).unwrap_or(0);
-        let age = now.saturating_sub(Duration::from_micros(last));
+        let stamp = u64::try_from(segment.last.micros()).unwrap_or(0);
+        let age = now.saturating_sub(Duration::from_micros(stamp));
         let is_young = options.older_than.is_some_and(|least| age < least);
         if is_young || options.leave.is_some_and(|most| kept <= most) {
             break;
         }
-        let last = segment.first.saturating_add(segment.count).saturating_sub(1);
-        if let Some(hold) = holds.iter().find(|hold| hold.keeps(segment.first, last)) {
-            tell(&format!(
-                "segment {} stays, and all behind it: {}",
-                segment.ordinal,
-                hold.words()
-            ));
-            break;
+        if let Some(hold) = holds.iter().find(|hold| hold.keeps(segment.first, last(&segment))) {
+            return Ok((chosen, Some((segment.ordinal, hold.clone()))));
         }
         kept = kept.saturating_sub(segment.bytes);
         chosen.push(segment);
     }
-    Ok(chosen)
+    Ok((chosen, None))
 }
 
 fn make_folder(folder: &Path) -> Result<(), Trouble> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.and_then(|()| sync(folder)).map_err(|error| not_written(folder, &error))
+    // Names that are new have to last, too, before a segment goes.
+    let above = |path: &Path| path.ancestors().skip(1).map(Path::to_owned).collect::<Vec<_>>();
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let is_new = |path: &&PathBuf| !path.is_dir();
+    let new: Vec<PathBuf> = above(&absolute).iter().take_while(is_new).cloned().collect();
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&absolute);
+    let synced = made.and_then(|()| {
+        let last = new.last().unwrap_or(&absolute).parent().map(Path::to_owned);
+        new.iter().chain([&absolute]).chain(&last).try_for_each(|path| sync(path))
+    });
+    synced.map_err(|error| not_written(folder, &error))
 }
 
 fn sync(folder: &Path) -> std::io::Result<()> {
@@ -159,14 +216,13 @@ fn safe_copy(
     folder: &Path,
     chain_id: &Digest,
     segment: &Archivable,
-) -> Result<About, Trouble> {
-    let last = segment.first.saturating_add(segment.count).saturating_sub(1);
-    let to = folder.join(file::name(segment.first, last));
+) -> Result<(PathBuf, About), Trouble> {
+    let to = folder.join(file::name(segment.first, last(segment)));
     let failed = |error: std::io::Error| not_written(&to, &error);
     if !to.exists() {
         let raw = to.with_extension("raw");
         file::remove(&raw).map_err(failed)?;
-        let made = export(options, &raw, (segment.first, last))
+        let made = export(options, &raw, (segment.first, last(segment)))
             .and_then(|()| file::compress(&raw, &to).map_err(failed));
         file::remove(&raw).map_err(failed)?;
         made?;
@@ -174,7 +230,8 @@ fn safe_copy(
         look(&file::part(&to), chain_id, segment)?;
         fs::rename(file::part(&to), &to).and_then(|()| sync(folder)).map_err(failed)?;
     }
-    look(&to, chain_id, segment)
+    let about = look(&to, chain_id, segment)?;
+    Ok((to, about))
 }
 
 /// Verifies an archive as it is on disk, and that it has all of a segment.
@@ -212,7 +269,7 @@ fn export(options: &ArchiveOptions, to: &Path, (first, last): (u64, u64)) -> Res
     match args::parse(words.into_iter())? {
         Asked::Command(Command::Export(mut asked), _) => {
             asked.signing = options.signing.clone();
-            extract::export(&asked).map(drop)
+            extract::silent(&asked)
         }
         _ => Err(Trouble::usage("an export that is none", "an export")),
     }

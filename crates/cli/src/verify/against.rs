@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use sigchain::digest::Digest;
 use sigchain::fork::{self, Comparison, ForkError, ForkProof};
+use sigchain::ledger::{Files, Forked, Ledger, Options};
 
 use crate::args::VerifyOptions;
 use crate::input;
 use crate::newfile;
 use crate::out;
+use crate::quarantine;
 use crate::trouble::Trouble;
 
 /// What the comparison found.
@@ -17,6 +19,8 @@ pub(crate) enum Compared {
     Fork {
         proof: Box<ForkProof>,
         written: Option<PathBuf>,
+        /// What became of the ledger, if it is one.
+        halted: Option<Result<Forked, String>>,
     },
     /// They differ at this sequence, and no fork could be proved.
     Differ(u64),
@@ -62,7 +66,7 @@ impl Compared {
                 text,
                 "other chain: the two files are of different chains, so at most one is the chain that you mean"
             ),
-            Self::Fork { proof, written } => {
+            Self::Fork { proof, written, halted } => {
                 let [(a, about_a), (b, about_b)] = Self::pair(proof);
                 let sequence = proof.pair.first().map_or(0, |written| written.fields.sequence);
                 writeln!(
@@ -76,6 +80,19 @@ impl Compared {
                     text,
                     "  keys of the chain signed both and the chain lists neither as abandoned: two histories were written"
                 )?;
+                match halted {
+                    Some(Ok(forked)) => writeln!(
+                        text,
+                        "  quarantined ({}): it takes no events until that is resolved; the proof is in its directory too: {}",
+                        forked.quarantine, forked.proof
+                    )?,
+                    Some(Err(why)) => writeln!(
+                        text,
+                        "  NOT HALTED: {}\n  next: whoever holds its keys should halt it: sigchain quarantine halt LEDGER --note TEXT",
+                        out::safe(why)
+                    )?,
+                    None => {}
+                }
                 match written {
                     Some(path) => writeln!(
                         text,
@@ -126,5 +143,15 @@ pub(super) fn compare(
             }
         }
     }
-    Ok((Compared::Fork { proof, written }, trouble))
+    let halted = file.is_dir().then(|| halt(file, options, &proof));
+    Ok((Compared::Fork { proof, written, halted }, trouble))
+}
+
+/// Halts the ledger that has one of the two histories, where whoever asks holds its keys.
+fn halt(path: &Path, options: &VerifyOptions, proof: &ForkProof) -> Result<Forked, String> {
+    let said = |trouble: &Trouble| trouble.what().to_owned();
+    let signer = quarantine::finder(path, &options.signing).map_err(|trouble| said(&trouble))?;
+    let options = Options::new().files(Files::new());
+    let forked = Ledger::halt_at_fork(path, &signer, &options, proof);
+    forked.map_err(|error| format!("{}: {}", error.code, error.what))
 }

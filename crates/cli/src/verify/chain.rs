@@ -25,6 +25,7 @@ use crate::report::{self, Capture, Collected, Kind, Material, Subject};
 use crate::trouble::Trouble;
 use crate::verify::against::{self, Compared};
 use crate::verify::gate::Gate;
+use crate::verify::line::{self, Before};
 use crate::verify::progress::{Counted, Counters, Progress};
 use crate::verify::{self, human, json};
 
@@ -43,6 +44,8 @@ pub(crate) struct View<'v> {
     pub(crate) places: &'v Places,
     /// Whether what was taken on word was so on that of what this machine has anchored.
     pub(crate) is_word_own: bool,
+    /// The chains that it goes on from, if they were looked at.
+    pub(crate) line: &'v [Before],
 }
 
 /// What one pass over the file gave.
@@ -85,9 +88,16 @@ pub(super) fn run(options: &VerifyOptions, held: &Held, input: Input) -> Result<
         },
         _ => (None, None),
     };
+    let line = match &report.predecessor {
+        Some(before) if is_ledger && is_readable && !options.alone => {
+            line::judge(&options.place.ledger, Some(before))?
+        }
+        _ => Vec::new(),
+    };
     let view = View {
         report,
-        exit: exit(options, held, &judged, compared.as_ref()),
+        exit: line::exit(exit(options, held, &judged, compared.as_ref()), &line),
+        line: &line,
         name: &name,
         genesis_keys: &genesis_keys,
         compared: compared.as_ref(),

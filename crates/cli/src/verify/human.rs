@@ -5,11 +5,13 @@ use std::fmt::{self, Write as _};
 use sigchain::chainfile::Form;
 use sigchain::fault::{Code, Phase};
 use sigchain::key::Role;
+use sigchain::reserved::Predecessor;
 use sigchain::verify::{End, Report, Verdict};
 
 use crate::input::Places;
 use crate::out::{entries, grouped, plural, safe};
 use crate::verify::chain::View;
+use crate::verify::line;
 use crate::verify::words::{UNPROVEN, UNTIED, anchored, beyond as beyond_it, missing, taken};
 
 /// Keys of genesis that are offered for comparison.
@@ -76,7 +78,7 @@ fn headline(text: &mut String, report: &Report) -> fmt::Result {
     }
 }
 
-fn faults(text: &mut String, report: &Report, places: &Places) -> fmt::Result {
+pub(super) fn faults(text: &mut String, report: &Report, places: &Places) -> fmt::Result {
     for fault in &report.faults {
         let (code, phase, place) = (fault.code, fault.phase(), places.describe(fault));
         let (expected, found) = (safe(&fault.expected), safe(&fault.found));
@@ -169,17 +171,27 @@ fn details(text: &mut String, view: &View<'_>) -> fmt::Result {
             "  resolved by an operator: entries {first} to {last} are damaged for good"
         )?;
     }
+    line::write(text, view.line)?;
     if let Some(before) = &report.predecessor {
-        writeln!(
-            text,
-            "  continues chain {} behind its first {}; that chain was not looked at: \"{}\"",
-            before.chain,
-            entries(before.size),
-            safe(&before.statement)
-        )?;
+        if view.line.is_empty() {
+            continues(text, before)?;
+        } else {
+            writeln!(text, "    what the operator said of it: \"{}\"", safe(&before.statement))?;
+        }
     }
     writeln!(text, "  event ids: {}", event_ids(report))?;
     writeln!(text, "  ends {}{}", end(view), attachments(report))
+}
+
+/// A chain that was not looked at.
+fn continues(text: &mut String, before: &Predecessor) -> fmt::Result {
+    writeln!(
+        text,
+        "  continues chain {} behind its first {}; that chain was not looked at: \"{}\"",
+        before.chain,
+        entries(before.size),
+        safe(&before.statement)
+    )
 }
 
 /// Whether any occurs twice, and whether that was looked at.

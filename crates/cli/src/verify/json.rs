@@ -16,6 +16,7 @@ use crate::trouble::Trouble;
 use crate::verify::against::Compared;
 use crate::verify::chain::View;
 use crate::verify::gate::Gate;
+use crate::verify::line::Before;
 
 /// What every answer says, whatever was judged.
 pub(super) struct Answer<'a> {
@@ -55,12 +56,13 @@ impl Answer<'_> {
             ("present", p.present.into()),
             ("withheld", p.withheld.into()),
         ];
-        let pairs: [(&str, Value); 26] = [
+        let pairs: [(&str, Value); 28] = [
             ("against", Value::Null),
             (
                 "anchors",
                 self.anchors.iter().map(|(anchor, size)| of_anchor(anchor, *size)).collect(),
             ),
+            ("archives", Value::Null),
             ("attachments", Value::Object(Map::new())),
             ("attachments_other", 0.into()),
             ("beyond", beyond.into()),
@@ -74,6 +76,7 @@ impl Answer<'_> {
             ("gaps", of_gaps(&Gaps::default())),
             ("gate", Value::Null),
             ("head", Value::Null),
+            ("line", Value::Array(Vec::new())),
             ("name", self.name.into()),
             ("payloads", object(payloads)),
             ("predecessor", Value::Null),
@@ -116,6 +119,8 @@ pub(super) fn chain(view: &View<'_>) -> Result<String, Trouble> {
         let word = if view.is_word_own { "machine" } else { "given" };
         map.insert("word".to_owned(), word.into());
     }
+    let line: Vec<Value> = view.line.iter().map(Before::json).collect();
+    map.insert("line".to_owned(), line.into());
     map.insert("gate".to_owned(), view.gate.map(Gate::json).into());
     render(map)
 }
@@ -198,7 +203,11 @@ fn of_comparison(compared: &Compared) -> Value {
     if let Compared::Differ(first) = compared {
         sequence = (*first).into();
     }
-    if let Compared::Fork { proof: found, written } = compared {
+    let mut quarantine = Value::Null;
+    if let Compared::Fork { proof: found, written, halted } = compared {
+        if let Some(Ok(forked)) = halted {
+            quarantine = forked.quarantine.to_string().into();
+        }
         sequence = found.pair.first().map(|written| written.fields.sequence).into();
         digests = Compared::pair(found)
             .into_iter()
@@ -209,6 +218,7 @@ fn of_comparison(compared: &Compared) -> Value {
     object([
         ("digests", Value::Array(digests)),
         ("proof", proof),
+        ("quarantine", quarantine),
         ("result", result.into()),
         ("sequence", sequence),
     ])

@@ -1,10 +1,13 @@
 //! `sigchain verify`: judges a file, and says what the verdict rests on.
 
 mod against;
+mod archives;
 mod chain;
 mod gate;
 mod human;
 mod json;
+mod line;
+mod listed;
 mod progress;
 mod single;
 mod words;
@@ -23,12 +26,16 @@ use crate::out;
 use crate::trouble::Trouble;
 
 pub(crate) use crate::verify::against::Compared;
+pub(crate) use crate::verify::archives::pass as pass_gap;
 pub(crate) use crate::verify::chain::View;
 pub(crate) use crate::verify::gate::Gate;
 pub(crate) use crate::verify::words::{UNPROVEN, UNTIED, anchored, beyond, missing, taken};
 
 pub(crate) fn run(options: &VerifyOptions) -> Result<u8, Trouble> {
     let held = Held::load(&options.held)?;
+    if let Some(folder) = archives::folder(&options.place.ledger)? {
+        return archives::run(options, &held, &folder);
+    }
     let input = Input::open(&options.place.ledger)?;
     let is_ledger = input.places().is_ledger();
     if !is_ledger {

@@ -43,7 +43,7 @@ pub(crate) fn leave_out(what: &str, needs: &str) {
 }
 
 /// Whether what a campaign needs is here: programs, and as root the right to mount. Says what is missing, and what is left out for it.
-pub(super) fn has(name: &str, tools: &[&str], root: bool) -> bool {
+pub(crate) fn has(name: &str, tools: &[&str], root: bool) -> bool {
     let works = |script: &str| {
         let mut command = Command::new("sh");
         command.args(["-c", script]).stdout(Stdio::null()).stderr(Stdio::null());

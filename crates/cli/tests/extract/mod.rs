@@ -4,6 +4,7 @@ mod access;
 mod diff;
 mod export;
 mod failures;
+mod lasting;
 mod prove;
 mod sample;
 mod vectors;

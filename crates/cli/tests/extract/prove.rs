@@ -8,7 +8,7 @@ use crate::extract::{other, public_key, recorded};
 use crate::ledger::support::{Place, check};
 
 /// What the other verifier says of a proof.
-fn proved_elsewhere(place: &Place, file: &str) -> String {
+pub(super) fn proved_elsewhere(place: &Place, file: &str) -> String {
     let script = "\
 import sys; sys.path.insert(0, sys.argv[1])
 import proof

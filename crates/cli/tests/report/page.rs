@@ -26,7 +26,7 @@ fn an_intact_record_in_words() {
             "Entries over time 14 entries from ",
             "tool.call 2 14.2 %",
             "agent:planner",
-            "By way of capture Way Entries Share manual 12 ",
+            "By way of capture Way Entries Share gate 8 ",
             "Open actions 5 intents",
             "History of keys",
             "begins with entry key",

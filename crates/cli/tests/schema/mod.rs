@@ -2,17 +2,21 @@
 
 use serde_json::Value;
 
+const ARCHIVE: &str = include_str!("../../../../spec/sigchain-archive.schema.json");
 const BENCH: &str = include_str!("../../../../spec/sigchain-bench.schema.json");
+const CONTEXT: &str = include_str!("../../../../spec/sigchain-context.schema.json");
 const DIFF: &str = include_str!("../../../../spec/sigchain-diff.schema.json");
 const DOCTOR: &str = include_str!("../../../../spec/sigchain-doctor.schema.json");
 const EPISODE: &str = include_str!("../../../../spec/sigchain-episode.schema.json");
 const ERROR: &str = include_str!("../../../../spec/sigchain-error.schema.json");
 const EXPLAIN: &str = include_str!("../../../../spec/sigchain-explain.schema.json");
+const HOLD: &str = include_str!("../../../../spec/sigchain-hold.schema.json");
 const KEYS: &str = include_str!("../../../../spec/sigchain-keys.schema.json");
 const OUTCOME: &str = include_str!("../../../../spec/sigchain-outcome.schema.json");
 const QUARANTINE: &str = include_str!("../../../../spec/sigchain-quarantine.schema.json");
 const REPLAY: &str = include_str!("../../../../spec/sigchain-replay.schema.json");
 const REPORT: &str = include_str!("../../../../spec/sigchain-report.schema.json");
+const REVIEW: &str = include_str!("../../../../spec/sigchain-review.schema.json");
 const SAMPLE: &str = include_str!("../../../../spec/sigchain-sample.schema.json");
 const STATUS: &str = include_str!("../../../../spec/sigchain-status.schema.json");
 
@@ -21,15 +25,19 @@ const STATUS: &str = include_str!("../../../../spec/sigchain-status.schema.json"
 pub(crate) fn check(command: &str, value: &Value) {
     let schema = match command {
         "append" => OUTCOME,
+        "archive" | "restore" => ARCHIVE,
         "bench" => BENCH,
+        "context" => CONTEXT,
         "diff" => DIFF,
         "doctor" => DOCTOR,
         "episode" => EPISODE,
         "error" => ERROR,
         "explain" => EXPLAIN,
+        "hold" => HOLD,
         "key show" => KEYS,
         "quarantine list" | "quarantine show" => QUARANTINE,
         "replay" => REPLAY,
+        "review list" => REVIEW,
         "sample" => SAMPLE,
         "status" => STATUS,
         "verify" => REPORT,

@@ -1,8 +1,11 @@
 //! T3, T6: copies of a ledger that go on, older copies in its place, and a place where it no longer is. What the anchors of this machine
 //! show, and what they cannot.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
+
+use sigchain::fork::ForkProof;
 
 use crate::ledger::support::{Place, check, place};
 use crate::writers::{EVENT, LINE, rounds, tell};
@@ -47,7 +50,7 @@ fn of_two_copies_the_second_to_write_is_refused() {
     }
 }
 
-/// Both are open at once. The one that anchors second finds the number taken, at the latest when it is closed.
+/// Both are open at once. The one that anchors second finds the number taken, at the latest when it is closed. [F-fork-1] [F-fork-2]
 #[test]
 fn of_two_copies_that_are_open_one_is_told() {
     let place = place();
@@ -73,11 +76,35 @@ fn of_two_copies_that_are_open_one_is_told() {
     for part in ["another writer of this chain has anchored 4 entries", "copied, or set back"] {
         assert!(said.contains(part), "{said}");
     }
-    place.expect(&event("copy"), 8, &["LEDGER_BESIDE", "another branch"]);
+    // What was anchored is kept beside what was set aside, and proves it against these files.
+    let said = place.expect(
+        &event("copy"),
+        8,
+        &["LEDGER_BESIDE", "another branch", "proof-anchor-1.note"],
+    );
+    let (_, note) = said.split_once("what was anchored is in ").unwrap();
+    let note = format!("copy/{}", note.split_once(": ").unwrap().0);
+    place.expect(&["verify", "copy", "--checkpoint", &note], 1, &["faulty"]);
+    place.expect(&["verify", "led", "--checkpoint", &note], 0, &["intact"]);
     place.expect(&event("led"), 0, &["entry 4"]);
-    // The pair is a proof that stands by itself.
-    let says = ["forked", "have sequence 1"];
-    place.expect(&["verify", "led", "--against", "copy"], 1, &says);
+    // The pair is a proof that stands by itself: the ledger halts, and has it.
+    let says = ["forked", "have sequence 1", "quarantined", "proof-fork.jsonl"];
+    let said = place.expect(&["verify", "led", "--against", "copy"], 1, &says);
+    let (_, proof) = said.split_once("directory too: ").unwrap();
+    let proof = fs::read(place.path("led").join(proof.lines().next().unwrap())).unwrap();
+    ForkProof::parse(&proof).unwrap().verify(&BTreeSet::new()).unwrap();
+    place.expect(&event("led"), 8, &["LEDGER_QUARANTINED", "FORK"]);
+    place.expect(&["quarantine", "show", "led"], 0, &["FORK", "proof-fork.jsonl"]);
+    // Told once more it is the same quarantine; and one that was halted before gets it as a finding.
+    let again = place.expect(&["verify", "led", "--against", "copy"], 1, &says);
+    assert_eq!(
+        again.split_once("quarantined (").unwrap().1,
+        said.split_once("quarantined (").unwrap().1
+    );
+    place.expect(&["verify", "copy", "--against", "led"], 1, &says);
+    place.expect(&["quarantine", "show", "copy"], 0, &["finding", "FORK", "proof-fork.jsonl"]);
+    let listed = place.expect(&["quarantine", "list", "copy"], 0, &["LEDGER_BESIDE"]);
+    assert_eq!(listed.lines().count(), 1, "{listed}");
 }
 
 /// The documented limit: another machine has anchors of its own, so both copies go on there. What they wrote shows it afterwards.
