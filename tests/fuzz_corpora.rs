@@ -3,6 +3,7 @@
 #[path = "../fuzz/src/targets.rs"]
 mod targets;
 
+pub use targets::files::place::ram;
 pub use targets::second;
 
 use std::fs;
@@ -62,4 +63,54 @@ fn corpus_of_cbor() {
 #[test]
 fn corpus_of_both_verifiers() {
     replay("both_verifiers", targets::both_verifiers);
+}
+
+#[test]
+fn corpus_of_encrypted_key() {
+    replay("encrypted_key", targets::outside::encrypted_key);
+}
+
+#[test]
+fn corpus_of_agent() {
+    replay("agent", targets::outside::agent);
+}
+
+#[test]
+fn corpus_of_point() {
+    replay("point", targets::outside::point);
+}
+
+#[test]
+fn corpus_of_reference() {
+    replay("reference", targets::outside::reference);
+}
+
+#[test]
+fn corpus_of_segment() {
+    replay("segment", targets::files::segment);
+}
+
+#[test]
+fn corpus_of_durable() {
+    replay("durable", targets::files::durable);
+}
+
+#[test]
+fn corpus_of_index() {
+    replay("index", targets::files::index);
+}
+
+#[test]
+fn corpus_of_anchor() {
+    replay("anchor", targets::files::anchor);
+}
+
+#[test]
+fn corpus_of_mirror() {
+    replay("mirror", targets::apart::mirror);
+}
+
+#[test]
+fn corpus_of_quarantine() {
+    replay("quarantine", targets::apart::quarantine);
 }

@@ -1,8 +1,14 @@
 //! One function for each fuzz target. They panic when a promise is broken and know nothing of libFuzzer, so the test
 //! binary of the library replays the corpora with them.
 
+#[path = "apart.rs"]
+pub mod apart;
+#[path = "files.rs"]
+pub mod files;
 #[path = "forge.rs"]
 mod forge;
+#[path = "outside.rs"]
+pub mod outside;
 #[path = "second.rs"]
 pub mod second;
 

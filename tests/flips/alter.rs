@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
+
+use sigchain::codec::Reader;
 
 use crate::flips::subject::{Place, Subject};
 
@@ -110,6 +113,24 @@ pub fn mended(subject: &Subject) -> Vec<Change> {
         }
     }
     all
+}
+
+/// Where each segment but the first says what its first entry is.
+pub fn named_first(subject: &Subject) -> Vec<(String, Range<usize>)> {
+    let segments = subject.place.segments().into_iter().skip(1);
+    let place = |(name, bytes): (String, Arc<Vec<u8>>)| {
+        // Behind magic and head: an array of format, chain's id, number of the segment, first entry.
+        let body = 8 + 16;
+        let r = &mut Reader::new(&bytes[body..]);
+        r.array_exact(9).unwrap();
+        r.uint().unwrap();
+        r.bytes_exact::<32>().unwrap();
+        r.uint().unwrap();
+        let start = r.at();
+        r.uint().unwrap();
+        (name, body + start..body + r.at())
+    };
+    segments.map(place).collect()
 }
 
 /// All pairs of whole blocks of the ledger's files that differ.

@@ -6,17 +6,22 @@
 
 mod alter;
 mod judge;
-pub mod ram;
 pub mod subject;
 
 use std::sync::Mutex;
 use std::thread;
 
-use crate::flips::alter::{Change, blocks, mend, mended};
+use sigchain::checkpoint::Seal;
+use sigchain::codec::{Reader, Writer};
+use sigchain::event::Event;
+use sigchain::key::SigningKey;
+
+use crate::flips::alter::{Change, blocks, mend, mended, named_first};
 use crate::flips::judge::{Looks, Outcome, judge};
-use crate::flips::subject::{Subject, frames, left_open};
-use crate::support::Random;
+use crate::flips::subject::{SOON, Subject, frames, left_open};
+pub use crate::fuzz_corpora::ram;
 use crate::support::campaign::{Campaign, part, say, seed};
+use crate::support::{Random, checkpoint_key, entry_key, key, operator_key, second_entry_key};
 
 /// Judges these changes, on as many threads as there are cores; counts what was detected and what was of no effect.
 fn run(
@@ -119,6 +124,21 @@ fn any_byte_with_right_crcs() {
     campaign.end();
 }
 
+/// Every bit of the number that a segment gives its first entry: it is not signed, and stands before all that readers look for.
+#[test]
+fn any_bit_of_the_first_entry_that_a_segment_names() {
+    let subject = Subject::new(100, 9000);
+    let mut campaign = Campaign::new("flips: bits of the first entry that a segment names");
+    let places = named_first(&subject);
+    assert!(places.len() > 2, "{places:?}");
+    let is_named = |change: &Change| matches!(change, Change::Mended { path, at, .. } if places.iter().any(|(name, of)| name == path && of.contains(at)));
+    let changes: Vec<_> = mended(&subject).into_iter().filter(is_named).collect();
+    let (detected, harmless) =
+        run(&mut campaign, &subject, &changes, |_, _| Looks { opens: false, reads: true });
+    assert_eq!((detected, harmless), (changes.len(), 0));
+    campaign.end();
+}
+
 #[test]
 fn any_two_blocks_exchanged() {
     let subject = Subject::new(3_600, 200_000);
@@ -154,4 +174,37 @@ fn any_byte_behind_the_last_seal_with_right_crcs() {
         campaign.note(&format!("byte {} of the last frame", at - frame.start), found);
     }
     campaign.end();
+}
+
+/// [F-open-1] A seal counts only if a key of the chain has signed it that may seal: whoever believed another would go on from whatever it
+/// says.
+#[test]
+fn a_seal_of_another_key_is_not_believed() {
+    let subject = Subject::new(40, 1 << 20);
+    let is_believed = |key: &SigningKey| {
+        let place = subject.place.copy();
+        let (name, bytes) = place.segments().pop().unwrap();
+        let frame = subject.frames.last().unwrap().1.last().unwrap().clone();
+        let body = &bytes[frame.start + 16..frame.end];
+        let mut state = Seal::parse(&mut Reader::new(body)).unwrap().state;
+        // Few enough to be as long as what stood there.
+        state.epoch += 10;
+        let claimed = state.epoch;
+        let mut w = Writer::new();
+        Seal::sign(state, &subject.right.chain_id, key).encode(&mut w);
+        assert_eq!(w.as_bytes().len(), body.len());
+        let mut other = bytes.to_vec();
+        other[frame.start + 16..frame.end].copy_from_slice(w.as_bytes());
+        mend(&mut other[frame]);
+        place.ledger.set(&name, other);
+        let Ok(ledger) = place.open(1 << 20) else { return false };
+        ledger.append(Event::new("agent:tester", "a.b").unwrap()).unwrap();
+        ledger.close(SOON).unwrap();
+        drop(ledger);
+        place.view().unwrap().last_seal().unwrap().unwrap().state.epoch >= claimed
+    };
+    assert!(is_believed(&checkpoint_key()), "not even with the right key");
+    for other in [entry_key(), second_entry_key(), operator_key(), key(9)] {
+        assert!(!is_believed(&other), "{}", other.id());
+    }
 }
