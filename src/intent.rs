@@ -14,11 +14,9 @@ use serde_json::{Map, Value};
 use crate::codec::Writer;
 use crate::digest::Digest;
 use crate::event::Event;
-use crate::payload::{Media, Part, Slot};
+use crate::payload::{Media, Part, Slot, is_json};
 use crate::text;
 
-/// The media type of payloads in JSON.
-const JSON: &str = "application/json";
 /// Members of a payload that differ with each run.
 const PASSING: [&str; 2] = ["call_id", "capture"];
 /// Characters of arguments that are shown.
@@ -55,7 +53,7 @@ impl Asked {
     /// What an intent of this type asks for whose payload is this object.
     pub(crate) fn of_object(event_type: &str, payload: &Map<String, Value>) -> Self {
         let text = Value::Object(payload.clone()).to_string();
-        Self::new(event_type, &vec![(None, JSON, text.as_bytes())])
+        Self::new(event_type, &vec![(None, "application/json", text.as_bytes())])
     }
 
     fn new(event_type: &str, leaves: &Leaves<'_>) -> Self {
@@ -137,12 +135,6 @@ fn object(leaves: &Leaves<'_>) -> Option<Map<String, Value>> {
         Some(((*name)?.to_owned(), value))
     });
     members.collect()
-}
-
-fn is_json(media_type: &str) -> bool {
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    let (_, suffix) = essence.rsplit_once('+').unwrap_or_default();
-    essence.eq_ignore_ascii_case(JSON) || suffix.eq_ignore_ascii_case("json")
 }
 
 /// The value of a JSON text, if no object in it has a name twice.
@@ -280,7 +272,10 @@ mod tests {
 
     #[test]
     fn fields_ask_for_the_same_as_the_object_that_they_make() {
-        let fields = [("arguments", JSON, &b"{\"q\":1}"[..]), ("tool", JSON, b"\"t\"")];
+        let fields = [
+            ("arguments", "application/json", &b"{\"q\":1}"[..]),
+            ("tool", "application/json", b"\"t\""),
+        ];
         let by_field =
             Event::new("agent:a", "tool.call").unwrap().payload(Payload::by_field(fields).unwrap());
         assert_eq!(Asked::of(&by_field), asked("tool.call", r#"{"tool":"t","arguments":{"q":1}}"#));
@@ -307,7 +302,8 @@ mod tests {
         assert_ne!(event("{}").commitment, asked("a.b", "{}").commitment);
         assert_eq!(event("secret").arguments, "6 bytes");
         // The ledger adds a field of its own.
-        let fields = [("capture", JSON, &b"\"gate\""[..]), ("text", "text/plain", b"x")];
+        let fields =
+            [("capture", "application/json", &b"\"gate\""[..]), ("text", "text/plain", b"x")];
         let [with, without] = [&fields[..], &fields[1..]].map(|fields| {
             let payload = Payload::by_field(fields.iter().copied()).unwrap();
             Asked::of(&Event::new("agent:a", "a.b").unwrap().payload(payload))

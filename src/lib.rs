@@ -24,9 +24,10 @@
 //!
 //! # Features
 //!
-//! `tracing-layer`: an observer of what an application says to `tracing`. `tower`: gates around services.
 //! `std` (default): the ledger, signers outside the process, key files, threads, the operating system's clocks and randomness.
-//! Without it the crate is pure (format, verification, proofs, replay) and builds for `wasm32-unknown-unknown`.
+//! Without it the crate is pure (format, verification, proofs, replay, context) and builds for `wasm32-unknown-unknown`.
+//! `observe` (default): what the ledger does, as metrics and `tracing` events. `tracing-layer`: `layer`, an observer that records
+//! what an application says to `tracing`. `tower`: `service`, a gate around services.
 
 #[cfg(all(feature = "std", unix))]
 pub mod action;

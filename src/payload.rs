@@ -12,6 +12,13 @@ use crate::limit::{self, FieldError, LEAVES_MAX, PAYLOAD_MAX, SEQUENCE_MAX};
 /// 16 random bytes, new for each leaf: without them a hidden value could be guessed from its hash.
 pub type Salt = [u8; 16];
 
+/// Whether bytes of a media type are JSON.
+pub fn is_json(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    let (_, suffix) = essence.rsplit_once('+').unwrap_or_default();
+    essence.eq_ignore_ascii_case("application/json") || suffix.eq_ignore_ascii_case("json")
+}
+
 /// What the caller gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payload {

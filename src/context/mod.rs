@@ -20,7 +20,7 @@ use crate::id::EventId;
 use crate::key::{KeyId, Role};
 use crate::payload::Part;
 use crate::projection::{Item, Projection};
-use crate::reserved::{KeyRecord, Reserved};
+use crate::reserved::Reserved;
 use crate::stamp::Stamp;
 
 pub use crate::context::actions::{Action, Actions, Done, OPEN_MAX};
@@ -187,29 +187,14 @@ impl Context {
     /// Entries of the ledger's own families.
     fn reserved(&mut self, fields: &Fields<'_>, part: &Part<'_>) {
         match Reserved::parse(&fields.event_type, part, fields.sequence) {
-            // A chain of a line begins with keys of its own.
-            Ok(Reserved::Genesis { keys, .. }) => {
-                self.keys = keys.iter().map(|record| (record.id(), record.role)).collect();
-            }
-            Ok(Reserved::Enroll { key, .. }) => self.enrol(&key),
-            Ok(Reserved::Rotate { key, old, .. }) => {
-                self.keys.remove(&old);
-                self.enrol(&key);
-            }
-            Ok(Reserved::Revoke { key, .. }) => {
-                self.keys.remove(&key);
-            }
             Ok(Reserved::Erased { entries, .. }) => {
                 form::count(&mut self.erasures.done);
                 let named = entries.iter().fold(0u64, |sum, (_, count)| sum.saturating_add(*count));
                 self.erasures.entries = self.erasures.entries.saturating_add(named);
             }
-            _ => {}
+            Ok(other) => other.change_keys(&mut self.keys),
+            Err(_) => {}
         }
-    }
-
-    fn enrol(&mut self, record: &KeyRecord) {
-        self.keys.insert(record.id(), record.role);
     }
 }
 

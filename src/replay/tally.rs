@@ -7,7 +7,7 @@ use crate::codec::len_u64;
 use crate::key::{KeyId, Role};
 use crate::payload::{Part, Presence, Slot};
 use crate::projection::{Item, Projection};
-use crate::reserved::{KeyRecord, Reserved};
+use crate::reserved::Reserved;
 use crate::stamp::Stamp;
 use crate::text;
 
@@ -99,25 +99,9 @@ impl Tally {
         if !matches!(family, Some(("chain" | "key", _))) {
             return;
         }
-        match Reserved::parse(&fields.event_type, item.part, fields.sequence) {
-            // A chain of a line begins with keys of its own.
-            Ok(Reserved::Genesis { keys, .. }) => {
-                self.keys = keys.iter().map(|record| (record.id(), record.role)).collect();
-            }
-            Ok(Reserved::Enroll { key, .. }) => self.enrol(&key),
-            Ok(Reserved::Rotate { key, old, .. }) => {
-                self.keys.remove(&old);
-                self.enrol(&key);
-            }
-            Ok(Reserved::Revoke { key, .. }) => {
-                self.keys.remove(&key);
-            }
-            _ => {}
+        if let Ok(reserved) = Reserved::parse(&fields.event_type, item.part, fields.sequence) {
+            reserved.change_keys(&mut self.keys);
         }
-    }
-
-    fn enrol(&mut self, record: &KeyRecord) {
-        self.keys.insert(record.id(), record.role);
     }
 }
 

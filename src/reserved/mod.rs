@@ -3,6 +3,8 @@
 //! Keys and authority hang on them, so their maps are closed: an unknown key is refused, never skipped. Knows their form and
 //! the limits that concern the entry alone; whether they may stand where they stand is for `keyring` and `chain`.
 
+use std::collections::BTreeMap;
+
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::digest::Digest;
 use crate::event::Event;
@@ -297,6 +299,24 @@ impl Reserved {
             return None;
         }
         Some(read(&mut Reader::new(map)).unwrap_or(0))
+    }
+
+    /// What is left of the keys in force, and their roles, behind this entry.
+    pub(crate) fn change_keys(&self, keys: &mut BTreeMap<KeyId, Role>) {
+        let mut enrol = |record: &KeyRecord| keys.insert(record.id(), record.role);
+        match self {
+            // A chain of a line begins with keys of its own.
+            Self::Genesis { keys: first, .. } => {
+                *keys = first.iter().map(|record| (record.id(), record.role)).collect();
+            }
+            Self::Enroll { key, .. } => drop(enrol(key)),
+            Self::Rotate { key, old, .. } => {
+                enrol(key);
+                keys.remove(old);
+            }
+            Self::Revoke { key, .. } => drop(keys.remove(key)),
+            _ => {}
+        }
     }
 
     /// Whether this type is that of entry 0.

@@ -3,7 +3,7 @@
 
 use crate::event::{Capture, Event};
 use crate::limit::FieldError;
-use crate::payload::{Media, Payload};
+use crate::payload::{Media, Payload, is_json};
 use crate::vocabulary::form::CAPTURE;
 use crate::vocabulary::judge::{self, Found};
 use crate::vocabulary::words::MEDIA_TYPE;
@@ -103,14 +103,6 @@ fn written(payload: &Media<'_>, found: Found, capture: Capture) -> Result<Payloa
             Payload::by_field(leaves.chain([own]))
         }
     }
-}
-
-/// Whether bytes of a media type are JSON.
-pub(super) fn is_json(media_type: &str) -> bool {
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    let suffix = essence.len().checked_sub(5).and_then(|at| essence.get(at..));
-    essence.eq_ignore_ascii_case(MEDIA_TYPE)
-        || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
 }
 
 /// What the event itself must say.

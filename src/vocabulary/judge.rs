@@ -11,9 +11,9 @@ use crate::digest::Digest;
 use crate::event::Capture;
 use crate::id::EventId;
 use crate::limit::SEQUENCE_MAX;
+use crate::payload::is_json;
 use crate::point::Point;
 use crate::receipt::Reference;
-use crate::vocabulary::admit;
 use crate::vocabulary::form::{CAPTURE, Field, Form};
 
 /// What is not as it should be.
@@ -63,7 +63,7 @@ pub(super) fn leaves(
             has_capture = true;
             parse(bytes, class(capture, &trail), &trail)
         } else if let Some(field) = fields.iter().find(|field| field.name == *name)
-            && admit::is_json(media_type)
+            && is_json(media_type)
         {
             parse(bytes, Value { form: field.form, trail: &trail }, &trail)
         } else {

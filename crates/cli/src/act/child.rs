@@ -127,12 +127,14 @@ impl Child {
             Ok(status) => how(status, failure),
             Err(error) => How::NotStarted(error),
         };
+        // As long as a reader takes what comes, or is about to, it is waited for, however slow it is.
+        let far = || lock(&stdout).bytes.saturating_add(lock(&stderr).bytes);
         let is_writing = || lock(&stdout).is_writing || lock(&stderr).is_writing;
-        let mut open = 2_u8;
+        let (mut open, mut last) = (2_u8, far());
         while open > 0 {
             match all_done.recv_timeout(LINGER) {
                 Ok(()) => open = open.saturating_sub(1),
-                Err(_) if is_writing() => {}
+                Err(_) if is_writing() || far() > last => last = far(),
                 Err(_) => break,
             }
         }

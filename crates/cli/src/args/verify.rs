@@ -42,7 +42,8 @@ pub(crate) struct HeldOptions {
 pub(crate) struct VerifyOptions {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Another file of the same chain: are there two signed entries with one sequence? With a folder of archives, the ledger that
+    /// Another file of the same chain: are there two signed entries with one sequence? A ledger whose keys are here is halted if so,
+    /// unless it has revoked the key. With a folder of archives, the ledger that
     /// they left: are they what is missing there?
     #[arg(long, value_name = "OTHER", value_hint = clap::ValueHint::AnyPath)]
     pub(crate) against: Option<PathBuf>,

@@ -149,8 +149,8 @@ impl Recorder {
         Ok(())
     }
 
-    /// Records an event, `after` microseconds later. Returns its id, so that others can name it as their cause. Intents and outcomes
-    /// are those of actions, which a gate lets through; what a thief answers, who was not there when it began, is appended as it is.
+    /// Records an event, `after` microseconds later. Returns its id, so that others can name it as their cause. Calls of
+    /// models and tools are actions, which a gate lets through; all else is appended.
     pub(super) fn record(
         &mut self,
         kind: &str,

@@ -6,7 +6,7 @@ use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use sigchain::entry::Fields;
 use sigchain::limit;
-use sigchain::payload::{Leaf, Part, Slot};
+use sigchain::payload::{Leaf, Part, Slot, is_json};
 
 /// The class of way by which an event came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,11 +70,6 @@ impl Capture {
         };
         stated.unwrap_or(Self::Unstated)
     }
-}
-
-fn is_json(media_type: &str) -> bool {
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json") || essence.to_lowercase().ends_with("+json")
 }
 
 fn of_json(leaf: &Leaf<'_>) -> Option<Capture> {

@@ -291,6 +291,16 @@ fn a_stolen_key_is_believed_up_to_a_checkpoint() {
     place.expect(&EVENT, 0, &[]);
     let note = place.run(&["checkpoint", "led"]).stdout;
     fs::write(place.path("held"), note).unwrap();
+    // The thief's own history, on a machine of his own.
+    let thief = |words: &str| {
+        let mut command = place.by("sh");
+        command.args(["-ec", words]).env("SIGCHAIN_HOME", place.path("home2"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    let program = env!("CARGO_BIN_EXE_sigchain");
+    thief("cp -a led copy; mkdir -m 700 home2; cp -a home/keys home2/keys");
+    thief(&format!("{program} append copy --type a.b --actor thief"));
     place.expect(&EVENT, 0, &[]);
     let stolen = active(&place, "entry").remove(0);
     place.expect(&["key", "rotate", "led"], 0, &[]);
@@ -319,6 +329,10 @@ fn a_stolen_key_is_believed_up_to_a_checkpoint() {
     place.expect(&foreign, 2, &["the checkpoint is of", "example.org/b"]);
     place.expect(&["key", "show", "led"], 0, &["compromised, trusted for the first 2 entries"]);
     place.expect(&["verify", "led"], 1, &["KEY_COMPROMISED"]);
+    // [F-fork-1]: what the thief signs with it stops nothing.
+    let says = ["forked", "NOT HALTED", &format!("{stolen}, which was revoked")];
+    place.expect(&["verify", "led", "--against", "copy"], 1, &says);
+    place.expect(&EVENT, 0, &[]);
 }
 
 #[test]
