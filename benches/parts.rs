@@ -6,6 +6,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use sigchain::checkpoint::Checkpoint;
 use sigchain::codec::Reader;
+use sigchain::context::Context;
 use sigchain::digest::Digest;
 use sigchain::entry::{Linked, Place};
 use sigchain::event::Event;
@@ -14,6 +15,7 @@ use sigchain::id::EventId;
 use sigchain::jsonl;
 use sigchain::key::{Purpose, SigningKey};
 use sigchain::payload::Payload;
+use sigchain::projection::{Item, Projection as _};
 use sigchain::stamp::Stamp;
 use sigchain::tree::{Frontier, leaf_hash};
 use sigchain::verify::batch::{self, Claim};
@@ -24,18 +26,88 @@ fn key() -> SigningKey {
 
 fn written() -> Written<'static> {
     let payload = Payload::new("application/json", vec![b'x'; 256]).unwrap();
-    let event = Event::new("agent:planner", "work.done").unwrap().payload(payload.clone());
-    let part = payload.salted(|| [7; 16]);
+    linked(Event::new("agent:planner", "work.done").unwrap(), payload, 1)
+}
+
+fn linked(event: Event, payload: Payload, sequence: u64) -> Written<'static> {
+    let part = payload.clone().salted(|| [7; 16]);
+    let event = event.payload(payload);
     let place = Place {
         chain_id: Digest::ZERO,
         prior_hash: Digest::ZERO,
-        sequence: 1,
-        stamp: Stamp::new(1),
+        sequence,
+        stamp: Stamp::new(sequence),
         signer: key().id(),
     };
-    let id = EventId::new(1, [1; 10]);
-    let linked = Linked::new(event, id, part.commitment().unwrap(), &place);
+    let linked = Linked::new(event, id(sequence), part.commitment().unwrap(), &place);
     Written::new(0, linked.sign(&key()).unwrap(), part)
+}
+
+fn id(number: u64) -> EventId {
+    let [.., a, b, c, d] = number.to_be_bytes();
+    EventId::new(number, [0, 0, 0, 0, 0, 0, a, b, c, d])
+}
+
+/// Entry `number` of an agent that looks for things, in episodes of eight.
+fn step(number: u64) -> Written<'static> {
+    let cause = match number % 8 {
+        2 | 5 => Some(1),
+        6 => Some(3),
+        _ => None,
+    };
+    let (event_type, json) = match number % 8 {
+        0 => ("episode.start", r#"{"goal":"find the invoice and pay it"}"#),
+        1 | 4 => (
+            "llm.request",
+            r#"{"model":"m1","messages":[{"role":"user","content":"find the invoice of May and pay it"}]}"#,
+        ),
+        2 | 5 => (
+            "llm.response",
+            r#"{"input_tokens":90,"output_tokens":12,"messages":[{"role":"assistant","content":"searching"}]}"#,
+        ),
+        3 => ("tool.call", r#"{"tool":"search","arguments":{"query":"invoice May"}}"#),
+        6 => ("tool.result", r#"{"result":["a","b","c"]}"#),
+        _ => ("episode.end", r#"{"status":"completed"}"#),
+    };
+    let event = Event::new("agent:planner", event_type).unwrap();
+    let event = event.episode(&format!("run-{}", number / 8)).unwrap();
+    let event = match cause {
+        Some(back) => event.caused_by(id(number - back)),
+        None => event,
+    };
+    linked(event, Payload::new("application/json", json).unwrap(), number)
+}
+
+/// The fold into a context: by itself, and from the bytes of entries as a replay has them.
+fn context(c: &mut Criterion) {
+    const ENTRIES: u64 = 8000;
+    let entries: Vec<_> = (0..ENTRIES).map(step).collect();
+    let bodies = entries.iter().map(|entry| Frame::Entry(Box::new(entry.clone())).body());
+    let bodies: Vec<_> = bodies.collect();
+    let apply = |state: &mut Context, entry: &Written<'_>| {
+        state.apply(&Item::new(Digest::ZERO, &entry.fields, &entry.part));
+    };
+    let mut group = c.benchmark_group("context");
+    group.throughput(Throughput::Elements(ENTRIES));
+    group.bench_function("fold", |b| {
+        b.iter(|| {
+            let mut state = Context::new();
+            for entry in &entries {
+                apply(&mut state, entry);
+            }
+            state
+        });
+    });
+    group.bench_function("parse and fold", |b| {
+        b.iter(|| {
+            let mut state = Context::new();
+            for body in &bodies {
+                apply(&mut state, &Written::parse(0, body).unwrap());
+            }
+            state
+        });
+    });
+    group.finish();
 }
 
 fn entries(c: &mut Criterion) {
@@ -103,5 +175,5 @@ fn foreign(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, entries, signatures, foreign);
+criterion_group!(benches, entries, signatures, context, foreign);
 criterion_main!(benches);

@@ -1,7 +1,7 @@
 //! What a state of long ago costs: fills a ledger with episodes of an agent, has snapshots made, and asks for points all over it.
 //!
-//! `cargo run --release --example context -- FOLDER [ENTRIES]`: FOLDER must not be there; 10,000,000 entries unless said otherwise, which
-//! take 4 GB and a few minutes.
+//! `cargo run --release --example context -- FOLDER [ENTRIES [OPEN]]`: FOLDER must not be there; 10,000,000 entries unless said otherwise,
+//! which take 4 GB and a few minutes. One episode in OPEN never ends, of 1,000 unless said otherwise: all of these are in the state.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -33,8 +33,8 @@ fn id(number: u64) -> EventId {
     EventId::new(1_700_000_000_000 + number, [0, 0, 0, 0, 0, 0, a, b, c, d])
 }
 
-/// Episodes of eight entries, of which one in a hundred never ends.
-fn event(number: u64) -> Event {
+/// Episodes of eight entries, of which one in so many never ends.
+fn event(number: u64, open: u64) -> Event {
     let (round, step) = (number / 8, number % 8);
     let says = |event_type: &str, json: &str| {
         let payload = Payload::new("application/json", json).unwrap();
@@ -52,7 +52,7 @@ fn event(number: u64) -> Event {
         ),
         3 => says("tool.call", r#"{"tool":"search","arguments":{"query":"invoice May"}}"#),
         6 => says("tool.result", r#"{"result":["a","b","c"]}"#),
-        _ if round.is_multiple_of(100) => says("agent.note", "{}"),
+        _ if round.is_multiple_of(open) => says("agent.note", "{}"),
         _ => says("episode.end", r#"{"status":"completed"}"#),
     };
     let event = match step {
@@ -63,12 +63,12 @@ fn event(number: u64) -> Event {
     event.episode(&format!("run-{round}")).unwrap().id(id(number))
 }
 
-fn fill(ledger: &Ledger, entries: u64) {
+fn fill(ledger: &Ledger, entries: u64, open: u64) {
     let start = Instant::now();
     let mut next = 0;
     while next < entries {
         let end = entries.min(next + 1024);
-        ledger.append_batch((next..end).map(event).collect()).unwrap();
+        ledger.append_batch((next..end).map(|number| event(number, open)).collect()).unwrap();
         next = end;
     }
     println!("filled with {entries} entries in {:?}", start.elapsed());
@@ -106,11 +106,12 @@ fn main() {
         println!("give a folder that is not there");
         process::exit(2);
     };
-    let entries = args.next().map_or(10_000_000, |entries| entries.parse().unwrap());
+    let mut number = |otherwise| args.next().map_or(otherwise, |number| number.parse().unwrap());
+    let (entries, open) = (number(10_000_000), number(1000));
     let genesis = Genesis::new("example.org/context", key(1)).checkpoints(key(2));
     let options = Options::new().files(Files::new().anchors(Vec::new()));
     let ledger = Ledger::create_at(Path::new(&folder), genesis, options).unwrap();
-    fill(&ledger, entries);
+    fill(&ledger, entries, open);
 
     let (start, before) = (Instant::now(), on_core());
     let whole = replay(&mut ledger.clone(), &Point::Head, Context::new()).unwrap();
@@ -120,8 +121,9 @@ fn main() {
 
     let start = Instant::now();
     ledger.keep_snapshots::<Context>();
-    let last = entries / 8192 * 8192;
-    while ledger.context_at(&Point::Head).unwrap().from.is_none_or(|from| from + 1 < last) {
+    // The last one stands behind the head by as many entries as pay for a state of its size, and by some thousands at least.
+    let near = entries.saturating_sub(2 * 8192 + u64::try_from(size).unwrap() / 64);
+    while ledger.context_at(&Point::Head).unwrap().from.is_none_or(|from| from < near) {
         std::thread::sleep(Duration::from_millis(500));
     }
     println!("snapshots made behind it in {:?}", start.elapsed());
