@@ -1,7 +1,8 @@
 //! What a state of long ago costs: fills a ledger with episodes of an agent, has snapshots made, and asks for points all over it.
 //!
-//! `cargo run --release --example context -- FOLDER [ENTRIES [OPEN]]`: FOLDER must not be there; 10,000,000 entries unless said otherwise,
-//! which take 4 GB and a few minutes. One episode in OPEN never ends, of 1,000 unless said otherwise: all of these are in the state.
+//! `cargo run --release --example context -- FOLDER [ENTRIES [OPEN]]`: 10,000,000 entries unless said otherwise, which take 5 GB
+//! and a few minutes. One episode in OPEN never ends, of 1,000 unless said otherwise: all of these are in the state. Where FOLDER is there
+//! from an earlier run, it is measured again.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -16,7 +17,7 @@ use sigchain::context::Context;
 use sigchain::event::Event;
 use sigchain::id::EventId;
 use sigchain::key::SigningKey;
-use sigchain::ledger::{Files, Genesis, Ledger, Options};
+use sigchain::ledger::{Files, Genesis, Ledger, Options, Signers};
 use sigchain::payload::Payload;
 use sigchain::point::Point;
 use sigchain::replay::replay;
@@ -108,10 +109,17 @@ fn main() {
     };
     let mut number = |otherwise| args.next().map_or(otherwise, |number| number.parse().unwrap());
     let (entries, open) = (number(10_000_000), number(1000));
-    let genesis = Genesis::new("example.org/context", key(1)).checkpoints(key(2));
     let options = Options::new().files(Files::new().anchors(Vec::new()));
-    let ledger = Ledger::create_at(Path::new(&folder), genesis, options).unwrap();
-    fill(&ledger, entries, open);
+    let path = Path::new(&folder);
+    let ledger = if path.exists() {
+        Ledger::open_at(path, Signers::new(key(1), key(2)), options).unwrap()
+    } else {
+        let genesis = Genesis::new("example.org/context", key(1)).checkpoints(key(2));
+        let ledger = Ledger::create_at(path, genesis, options).unwrap();
+        fill(&ledger, entries, open);
+        ledger
+    };
+    let entries = ledger.head().sequence + 1;
 
     let (start, before) = (Instant::now(), on_core());
     let whole = replay(&mut ledger.clone(), &Point::Head, Context::new()).unwrap();

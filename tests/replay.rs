@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use sigchain::chainfile::{Form, Writer};
 use sigchain::checkpoint::Checkpoint;
+use sigchain::context::Context;
 use sigchain::digest::Digest;
 use sigchain::event::Event;
 use sigchain::fault::Code;
@@ -722,6 +723,75 @@ fn a_line_of_chains_is_one_history() {
             assert!(matches!(error, ReplayError::Before(_)), "{error}");
         }
         assert_eq!(answers.len(), 4);
+    }
+}
+
+/// What is begun in one chain is ended in the next, and what came behind the stated size was never there.
+#[test]
+fn a_context_goes_on_over_successions() {
+    let says = |event_type: &str, json: &str| {
+        let payload = Payload::new("application/json", json).unwrap();
+        let event = Event::new("agent:planner", event_type).unwrap().payload(payload);
+        event.episode("run-1").unwrap()
+    };
+    let mut first = Build::new();
+    let asks = r#"{"deadline":"2099-01-01T00:00:00.000000Z","proposal":{}}"#;
+    for event in [
+        says("episode.start", r#"{"goal":"pay"}"#),
+        says("tool.call", r#"{"tool":"search"}"#),
+        says("review.request", asks),
+    ] {
+        first.push(Draft::new(event));
+    }
+    let (begun, asked, size) = (event_id(2), event_id(3), first.sequence);
+    let mut cut = first.clone();
+    // Behind what its successor takes over: the result of another history.
+    first.push(Draft::new(says("tool.result", "{}").caused_by(begun))).trailer();
+    cut.stamp = Stamp::new(cut.stamp.as_u64() + (60 << 32));
+    let mut second = successor(&cut, size, 1, 0);
+    let approval = Event::new("human:dana", "review.approve").unwrap();
+    let approval = approval.payload(Payload::new("application/json", "{}").unwrap());
+    for (number, event) in [
+        says("tool.error", r#"{"kind":"timeout","error_type":"Elapsed"}"#).caused_by(begun),
+        approval.caused_by(asked),
+        says("episode.end", r#"{"status":"completed"}"#),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = event_id(1001 + u64::try_from(number).unwrap());
+        second.push(Draft::new(event).event_id(id));
+    }
+    second.trailer();
+    let by_hand = |last: u64| {
+        let mut context = Context::new();
+        let taken = entries(&first).into_iter().take(usize::try_from(size).unwrap());
+        let parts = [(&first, taken.collect::<Vec<_>>()), (&second, entries(&second))];
+        for (build, written) in parts {
+            let is_last = build.chain_id == second.chain_id;
+            for entry in written.iter().filter(|e| !is_last || e.fields.sequence <= last) {
+                context.apply(&Item::new(build.chain_id, &entry.fields, &entry.part));
+            }
+        }
+        context
+    };
+    for form in FORMS {
+        let files = [second.file(form), first.file(form)];
+        let mut sources = files.each_ref().map(|bytes| file(bytes));
+        let [a, b] = &mut sources;
+        let mut states = Vec::new();
+        for last in 0..4 {
+            let given: &mut [&mut dyn Source] = &mut [&mut *a, &mut *b];
+            let replayed = Replay::until(Point::Sequence(last)).run(given, Context::new()).unwrap();
+            assert_eq!(replayed.state.encode(), by_hand(last).encode(), "{last}");
+            states.push(replayed.state);
+        }
+        let [start, .., end] = &*states else { unreachable!() };
+        assert_eq!((start.actions.open.len(), start.reviews.open.len()), (1, 1));
+        assert_eq!((end.actions.open.len(), end.actions.unexpected), (0, 0));
+        assert_eq!(end.actions.tools.get("search").unwrap().timed_out, 1);
+        assert_eq!((end.reviews.open.len(), end.reviews.approved), (0, 1));
+        assert!(end.episodes.open.is_empty());
     }
 }
 

@@ -170,6 +170,12 @@ impl Context {
 
     /// The state of a text that [`Self::encode`] gave, and of no other text.
     pub fn decode(text: &str) -> Result<Self, ContextError> {
+        let context = Self::read(text)?;
+        if context.encode() == text { Ok(context) } else { Err(ContextError::Other) }
+    }
+
+    /// The state of a text, whether or not it says it in the one way: for texts that were signed as [`Self::encode`] gave them.
+    pub(crate) fn read(text: &str) -> Result<Self, ContextError> {
         #[derive(Deserialize)]
         struct Versioned {
             version: u64,
@@ -180,8 +186,7 @@ impl Context {
         if version != VERSION {
             return Err(ContextError::Version(version));
         }
-        let context: Self = serde_json::from_str(text).map_err(form)?;
-        if context.encode() == text { Ok(context) } else { Err(ContextError::Other) }
+        serde_json::from_str(text).map_err(form)
     }
 
     /// Entries of the ledger's own families.

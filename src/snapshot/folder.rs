@@ -12,10 +12,11 @@ use crate::snapshot::{EVERY, HEAD_MAX, STATE_MAX, Snapshot};
 const FOLDER: &str = "snapshots";
 /// The last snapshots, which are kept all.
 const DENSE: usize = 16;
-/// Entries from one of the older ones to the next, where there are few.
-const SPARSE: u64 = 8 * EVERY;
+/// Entries from one of the older ones to the next, where there are few. Measured with 10 million entries of some 550 bytes: about a
+/// microsecond of a core for each entry behind the nearest one, and 37 to 41 ms for the worst of 200 points.
+const SPARSE: u64 = 4 * EVERY;
 /// How many of the older ones there are, at most.
-const SPARSE_MAX: usize = 1024;
+const SPARSE_MAX: usize = 2048;
 
 /// The snapshots of one projection.
 #[derive(Clone, Debug)]
