@@ -1,6 +1,6 @@
 //! The machine's own limits: what its cores and its disk can do with nothing of ours around it.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 use std::thread;
@@ -80,14 +80,36 @@ pub(super) fn verify_batches(time: Duration) -> Outcome<f64> {
     if failed { Err("a batch of good signatures was refused".into()) } else { Ok(found) }
 }
 
+/// A file that is only written and synced.
+pub(super) struct Bare(File);
+
+impl Bare {
+    pub(super) fn create(path: &Path) -> Outcome<Self> {
+        Ok(Self(OpenOptions::new().create_new(true).append(true).open(path)?))
+    }
+
+    /// Writes, each followed by fdatasync, for about `time`. Adds the seconds that each took.
+    pub(super) fn sync_for(&mut self, time: Duration, took: &mut Vec<f64>) -> Outcome<()> {
+        let bytes = [0x5a; WRITE];
+        let start = Instant::now();
+        while start.elapsed() < time {
+            let begun = Instant::now();
+            self.0.write_all(&bytes)?;
+            self.0.sync_data()?;
+            took.push(begun.elapsed().as_secs_f64());
+        }
+        Ok(())
+    }
+}
+
 /// Bare writes a second, each followed by fdatasync.
 pub(super) fn write_and_sync(path: &Path, time: Duration) -> Outcome<f64> {
-    let mut file = OpenOptions::new().create_new(true).append(true).open(path)?;
-    let bytes = vec![0x5a; WRITE];
-    let mut failed = None;
-    let found = rate(time, 1, || {
-        let written = file.write_all(&bytes).and_then(|()| file.sync_data());
-        failed = failed.take().or(written.err());
-    });
-    failed.map_or(Ok(found), |error| Err(error.into()))
+    let mut took = Vec::new();
+    Bare::create(path)?.sync_for(time, &mut took)?;
+    Ok(a_second(&took))
+}
+
+/// How many a second, if each took so many seconds and nothing was between them.
+pub(super) fn a_second(took: &[f64]) -> f64 {
+    float(took.len()) / took.iter().sum::<f64>()
 }

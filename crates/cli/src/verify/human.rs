@@ -278,12 +278,21 @@ fn next(text: &mut String, view: &View<'_>) -> fmt::Result {
             }
             Ok(())
         }
-        Verdict::Faulty | _ => writeln!(
-            text,
-            "next: keep the file as it is, and do not write to it; get another copy of the chain and compare: \
-             sigchain verify {} --against OTHER",
-            safe(view.name)
-        ),
+        Verdict::Faulty | _ => {
+            let name = safe(view.name);
+            writeln!(
+                text,
+                "next: keep the file as it is, and do not write to it; get another copy of the chain and compare: \
+                 sigchain verify {name} --against OTHER"
+            )?;
+            if view.places.is_ledger() {
+                writeln!(
+                    text,
+                    "  nobody should append to it meanwhile: unless it is halted already, sigchain quarantine halt {name} --note TEXT"
+                )?;
+            }
+            Ok(())
+        }
     }
 }
 
