@@ -118,7 +118,8 @@ impl<P: Projection> Fold<P> {
         }
         let chain_id = chain_id.filter(|_| end.sound > 0);
         let needed = reading.stated.map_or(used, |stated| stated.size);
-        Ok(Chapter { chain_id, end, used, needed })
+        let is_continued = reading.stated.is_some();
+        Ok(Chapter { chain_id, end, used, needed, is_continued })
     }
 
     fn take(&mut self, item: &Item<'_>, reading: Reading<'_>) {

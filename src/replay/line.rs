@@ -91,7 +91,7 @@ fn without_opening(source: &mut dyn Source) -> io::Result<ReplayError> {
         return Ok(ReplayError::Io(io::Error::new(io::ErrorKind::InvalidData, what)));
     }
     let chain_id = end.report.as_ref().and_then(|report| report.chain_id);
-    let chapters = vec![Chapter { chain_id, end, used: 0, needed: 0 }];
+    let chapters = vec![Chapter { chain_id, end, used: 0, needed: 0, is_continued: false }];
     let faulty = Faulty { chapters, at: 0, reach: None, is_point_unknown: false };
     Ok(ReplayError::Fault(Box::new(faulty)))
 }

@@ -150,9 +150,16 @@ pub struct Chapter {
     pub used: u64,
     /// How many the history takes.
     needed: u64,
+    /// Whether another chain continues it.
+    is_continued: bool,
 }
 
 impl Chapter {
+    /// Whether it has no fault that counts: behind what a successor continues there may be any.
+    pub fn is_sound(&self) -> bool {
+        self.end.is_clean() || self.is_continued && self.end.sound >= self.needed
+    }
+
     /// Its entries that are no part of the history.
     pub fn beyond(&self) -> u64 {
         self.end.entries.saturating_sub(self.used)

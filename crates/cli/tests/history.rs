@@ -183,6 +183,24 @@ fn an_earlier_chain_is_anchored_through_its_successor() {
     assert!(!said.contains("anchored"), "{said}");
 }
 
+/// As `verify` judges it: what is wrong with a chain behind what its successor continues was dismissed with the rest of it.
+#[test]
+fn damage_behind_what_a_successor_continues_is_no_fault_of_the_history() {
+    let whole = fs::read(in_folder("one.sigchain")).unwrap();
+    let event = EventId::new(3001, [0; 10]).to_string();
+    let at = whole.windows(10).rposition(|window| window == b"agent.note").unwrap();
+    let mut flipped = whole.clone();
+    flipped[at] ^= 1;
+    for (name, bytes) in [("cut", &whole[..at]), ("flipped", &flipped)] {
+        let broken = format!("one-{name}.sigchain");
+        fs::write(in_folder(&broken), bytes).unwrap();
+        let line = [&LINE[..], &["--predecessor", &broken]].concat();
+        expect(&line, 3, &["up to entry 1 of chain-4", "faulty: "]);
+        assert_eq!(json(&line, 3)["exit"], 3, "{name}");
+        expect(&[&line[..], &["--until", &event]].concat(), 3, &["up to entry 1 of chain-3"]);
+    }
+}
+
 /// A sequence means the last chain: for another one the way is an event.
 #[test]
 fn a_fault_in_a_predecessor_leaves_a_way_that_leads_somewhere() {

@@ -124,7 +124,7 @@ pub(super) fn replay(options: &ReplayOptions, until: Point, parts: &mut [Part]) 
 
 /// As `sigchain verify` judges FILE; the chains that it continues are vouched for by what it states of them.
 fn exit_of_state(options: &ReplayOptions, held: &Held, replayed: &Replayed<Both>) -> u8 {
-    if !replayed.chapters.iter().all(is_clean_so_far) {
+    if !replayed.chapters.iter().all(Chapter::is_sound) {
         return NO;
     }
     let reports = || replayed.chapters.iter().filter_map(|chapter| chapter.end.report.as_ref());
@@ -164,11 +164,6 @@ pub(super) fn faults(
 fn left_out(chapters: &[Chapter]) -> Option<Digest> {
     let report = chapters.first()?.end.report.as_ref()?;
     report.predecessor.as_ref().map(|before| before.chain)
-}
-
-/// Whether a chain has no fault that counts: behind what a successor continues there may be any.
-fn is_clean_so_far(chapter: &Chapter) -> bool {
-    chapter.beyond() > 0 && chapter.end.sound >= chapter.used || chapter.end.is_clean()
 }
 
 fn write(text: &mut String, replayed: &Replayed<Both>, parts: &[Part]) -> fmt::Result {
