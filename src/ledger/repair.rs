@@ -203,6 +203,52 @@ impl Own {
     }
 }
 
+/// What is gathered for the place of one segment.
+struct Place {
+    beginning: Beginning,
+    entries: Vec<Whole>,
+    /// Bytes of these.
+    size: usize,
+}
+
+impl Place {
+    fn new(beginning: Beginning) -> Self {
+        Self { beginning, entries: Vec::new(), size: 0 }
+    }
+
+    fn add(&mut self, whole: Whole) {
+        self.size = self.size.saturating_add(whole.bytes.len());
+        self.entries.push(whole);
+    }
+
+    /// Whether it is time for the next one, and a batch ends here.
+    fn is_full(&self) -> bool {
+        self.size >= ENOUGH && self.entries.last().is_some_and(|whole| whole.left == 0)
+    }
+
+    /// The end of a chain is the end of a batch.
+    fn end_with_a_batch(&mut self) {
+        while self.entries.last().is_some_and(|whole| whole.left > 0) {
+            self.entries.pop();
+        }
+    }
+
+    /// Goes on behind a file of so many bytes that holds what was gathered.
+    fn go_on(&mut self, accepted: u64) {
+        let Self { beginning, entries, .. } = self;
+        let prior = entries.last().map_or(beginning.prior, |whole| whole.digest);
+        *self = Self::new(Beginning {
+            ordinal: beginning.ordinal.saturating_add(1),
+            first: beginning.first.saturating_add(len_u64(entries.len())),
+            prior,
+            accepted: Some(accepted),
+            authority: None,
+            begun: 0,
+            ..beginning.clone()
+        });
+    }
+}
+
 /// What was put in place.
 pub(super) struct Repair {
     put: Vec<u64>,
@@ -274,7 +320,18 @@ impl Repair {
         let mut is_bad = own.beginning.as_ref().is_none_or(|beginning| {
             (beginning.first, beginning.prior, beginning.chain_id) != (first, prior, chain_id)
         });
-        let mut all: Vec<Whole> = Vec::new();
+        let beginning = own.beginning.clone().unwrap_or(Beginning {
+            chain_id,
+            ordinal,
+            first,
+            prior,
+            epoch: progress.epoch,
+            accepted: (ordinal > 0).then_some(0),
+            authority: None,
+            begun: 0,
+        });
+        progress.epoch = beginning.epoch;
+        let mut place = Place::new(Beginning { chain_id, first, prior, ..beginning });
         while until.is_none_or(|until| progress.next < until) {
             let sequence = progress.next;
             let here = own.entries.remove(&sequence);
@@ -288,73 +345,36 @@ impl Repair {
                 break;
             };
             (progress.next, progress.prior) = (sequence.saturating_add(1), whole.digest);
-            all.push(whole);
+            place.add(whole);
+            // What comes behind all that is here has no end that is known, and is not kept until it has.
+            let is_behind = own.entries.range(progress.next..).next().is_none();
+            if is_last && is_bad && is_behind && place.is_full() {
+                self.put(folder, &mut place, is_last)?;
+            }
         }
-        // The end of the chain is the end of a batch.
-        while until.is_none() && all.last().is_some_and(|whole| whole.left > 0) {
-            all.pop();
+        if is_last {
+            place.end_with_a_batch();
         }
-        if let Some(beginning) = &own.beginning {
-            progress.epoch = beginning.epoch;
-        }
-        if !is_bad {
-            return Ok(());
-        }
-        let beginning = own.beginning.clone().unwrap_or(Beginning {
-            chain_id,
-            ordinal,
-            first,
-            prior,
-            epoch: progress.epoch,
-            accepted: (ordinal > 0).then_some(0),
-            authority: None,
-            begun: 0,
-        });
-        let beginning = Beginning { chain_id, first, prior, ..beginning };
-        self.put(folder, beginning, all, is_last)
+        let is_done = place.entries.is_empty() && self.put.contains(&ordinal);
+        if is_bad && !is_done { self.put(folder, &mut place, is_last) } else { Ok(()) }
     }
 
-    /// Puts these entries in the place of a segment; behind the last one in as many as it takes.
-    fn put(
-        &mut self,
-        folder: &dyn Folder,
-        mut beginning: Beginning,
-        all: Vec<Whole>,
-        is_last: bool,
-    ) -> io::Result<()> {
+    /// Puts what is gathered in the place of a segment, and makes it the place behind.
+    fn put(&mut self, folder: &dyn Folder, place: &mut Place, is_last: bool) -> io::Result<()> {
         if is_last {
             self.rename(folder, RECORD)?;
         }
-        let mut rest: VecDeque<Whole> = all.into();
-        loop {
-            let name = stand_in_name(beginning.ordinal);
-            if self.put.contains(&beginning.ordinal) {
-                return Ok(());
-            }
-            self.rename(folder, &name)?;
-            let (mut count, mut digest, mut len) = (0_u64, beginning.prior, 0_usize);
-            put_stand_in(folder, &beginning, &mut |bytes| {
-                let Some(whole) = rest.pop_front() else { return Ok(false) };
-                bytes.extend_from_slice(&whole.bytes);
-                (count, digest) = (count.saturating_add(1), whole.digest);
-                len = len.saturating_add(whole.bytes.len());
-                let is_full = is_last && len >= ENOUGH && whole.left == 0;
-                Ok(!rest.is_empty() && !is_full)
-            })?;
-            self.put.push(beginning.ordinal);
-            if rest.is_empty() {
-                return Ok(());
-            }
-            beginning = Beginning {
-                ordinal: beginning.ordinal.saturating_add(1),
-                first: beginning.first.saturating_add(count),
-                prior: digest,
-                accepted: Some(folder.open(&name, false)?.len()?),
-                authority: None,
-                begun: 0,
-                ..beginning
-            };
-        }
+        let name = stand_in_name(place.beginning.ordinal);
+        self.rename(folder, &name)?;
+        let mut entries = place.entries.iter();
+        put_stand_in(folder, &place.beginning, &mut |bytes| {
+            let Some(whole) = entries.next() else { return Ok(false) };
+            bytes.extend_from_slice(&whole.bytes);
+            Ok(entries.len() > 0)
+        })?;
+        self.put.push(place.beginning.ordinal);
+        place.go_on(folder.open(&name, false)?.len()?);
+        Ok(())
     }
 
     /// Keeps a file that something else takes the place of, under the first name that is free.

@@ -285,6 +285,12 @@ fn chapters(text: &mut String, replayed: &Replayed<Both>, parts: &[Part]) -> fmt
         // Those of the chain of the point are told with what it rests on.
         if chapter.chain_id != Some(replayed.at.chain_id) {
             faults(text, parts, &replayed.chapters, chapter)?;
+            if chapter.is_sound() && !chapter.end.is_clean() {
+                writeln!(
+                    text,
+                    "    behind what is continued: dismissed, and no part of the history"
+                )?;
+            }
         }
     }
     Ok(())
