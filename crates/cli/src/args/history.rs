@@ -53,10 +53,10 @@ const REPLAY: &str = concat!(
     "
 
 Exit codes:
-  0  done, no fault anywhere, and tied to something that you held
+  0  done, no fault anywhere, and tied to something that you held, or that this machine has anchored of a ledger
   1  a fault, or no such point; with a fault behind the point there is a state all the same
   2  the call makes no sense, or chains are missing or too many
-  3  done and no fault, but you gave no anchor, or one is missing from the file, or gaps are not proven
+  3  done and no fault, but there is no anchor, or one is missing from the file, or gaps are not proven
   4  unreadable: a file, a checkpoint or a key"
 );
 

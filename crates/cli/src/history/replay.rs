@@ -13,12 +13,12 @@ use sigchain::replay::{
 };
 use sigchain::verify::{Verdict, Verifier};
 
-use crate::args::ReplayOptions;
+use crate::args::{self, ReplayOptions};
 use crate::exit::{NO, UNVOUCHED};
 use crate::held::Held;
 use crate::history::way::{self, Way};
 use crate::history::{self, Opened, basis, exit_of};
-use crate::input::{self, Places};
+use crate::input::{self, Input, Places};
 use crate::json::{object, render};
 use crate::ledger;
 use crate::out::{self, entries, grouped, safe};
@@ -62,8 +62,19 @@ fn line(options: &ReplayOptions) -> Vec<PathBuf> {
     line
 }
 
-pub(crate) fn run(options: &ReplayOptions) -> Result<u8, Trouble> {
+/// What was given, and what this machine has anchored of a ledger: a state of one that was set back would be right, and of long ago.
+fn held(options: &ReplayOptions) -> Result<Held, Trouble> {
     let held = Held::load(&options.held)?;
+    let path = &options.place.ledger;
+    if args::is_stdin(path) || !path.is_dir() {
+        return Ok(held);
+    }
+    let (held, unread) = held.with_own(Input::open(path)?.head());
+    unread.map_or(Ok(held), Err)
+}
+
+pub(crate) fn run(options: &ReplayOptions) -> Result<u8, Trouble> {
+    let held = held(options)?;
     let mut parts: Vec<Part> = Vec::new();
     for path in &line(options) {
         parts.push(Part { opened: history::open(path, Verifier::new())?, chain_id: None });
