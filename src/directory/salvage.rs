@@ -12,7 +12,8 @@ use crate::directory::read::Ids;
 use crate::directory::record::Record;
 use crate::directory::{Directory, Limits, Live, Piece, Writer, name_of, ordinal_of, standin};
 use crate::disk::Folder;
-use crate::segment::Beginning;
+use crate::frame::Kind;
+use crate::segment::{Beginning, Scanned};
 
 impl Directory {
     /// Locks the folder of a ledger, as whoever opens it to append does.
@@ -70,12 +71,19 @@ impl Directory {
             writing: None,
         };
         let next = last.beginning.ordinal.saturating_add(1);
+        // What the last one holds can be read, too: the keys of a chain may be in nothing else.
+        let mut size = first;
+        let mut scanner = last.scanner(last.start, end);
+        while let Scanned::Frame(found) = scanner.next()? {
+            size = size.saturating_add(u64::from(found.kind == Kind::Entry));
+        }
+        let end = scanner.at();
         let live = Live {
             pieces: pieces.into_iter().map(Arc::new).collect(),
-            size: first,
+            size,
             end,
             offsets: Vec::new(),
-            recent: first,
+            recent: size,
             recent_at: end,
             ids: Ids::default(),
         };

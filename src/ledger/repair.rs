@@ -118,11 +118,16 @@ fn chain_id_of<'d>(written: &Written<'_>, chain_id: &'d Digest) -> &'d Digest {
 }
 
 /// What is there of a segment.
+#[derive(Default)]
 struct Own {
     beginning: Option<Beginning>,
     entries: BTreeMap<u64, Whole>,
     /// Whether entries of it are elsewhere, or lost for good.
     has_gap: bool,
+    /// Bytes of its file up to the end of the last frame that could be read.
+    end: u64,
+    /// Whether the one behind it counts more bytes of it than there are.
+    is_short: bool,
 }
 
 impl Own {
@@ -139,7 +144,7 @@ impl Own {
     }
 
     fn read(folder: &dyn Folder, ordinal: u64, chain_id: &Digest) -> io::Result<Self> {
-        let mut own = Self { beginning: None, entries: BTreeMap::new(), has_gap: false };
+        let mut own = Self::default();
         let Some((beginning, start, file, is_stand_in)) = Self::beginning(folder, ordinal) else {
             return Ok(own);
         };
@@ -149,8 +154,10 @@ impl Own {
         if let Some((Beginning { accepted: Some(accepted), .. }, ..)) = next
             && !is_stand_in
         {
+            own.is_short = accepted > end;
             end = end.min(accepted);
         }
+        own.end = start;
         own.walk(&*file, (start, end), chain_id)?;
         Ok(own)
     }
@@ -165,6 +172,7 @@ impl Own {
         let mut scanner = Scanner::new(file, start, end).with_gaps(true);
         let mut last = None;
         loop {
+            self.end = self.end.max(scanner.at());
             match scanner.next()? {
                 Scanned::End => return Ok(()),
                 Scanned::Damage(_) => {
@@ -227,8 +235,8 @@ impl Place {
     }
 
     /// The end of a chain is the end of a batch.
-    fn end_with_a_batch(&mut self) {
-        while self.entries.last().is_some_and(|whole| whole.left > 0) {
+    fn end_with_a_batch(&mut self, is_last: bool) {
+        while is_last && self.entries.last().is_some_and(|whole| whole.left > 0) {
             self.entries.pop();
         }
     }
@@ -261,6 +269,8 @@ struct Progress {
     next: u64,
     prior: Digest,
     epoch: u64,
+    /// Bytes of the last file that belong to the chain.
+    end: u64,
 }
 
 impl Repair {
@@ -274,7 +284,7 @@ impl Repair {
         }
         let names = folder.names()?;
         let last = names.iter().filter_map(|name| Directory::ordinal_in(name)).max().unwrap_or(0);
-        let mut progress = Progress { next: 0, prior: Digest::ZERO, epoch: 0 };
+        let mut progress = Progress { next: 0, prior: Digest::ZERO, epoch: 0, end: 0 };
         let mut made = Self { put: Vec::new(), renamed: Vec::new() };
         for ordinal in 0..=last {
             let done = made.segment(&**folder, (ordinal, last), &mut entries, &mut progress);
@@ -289,6 +299,14 @@ impl Repair {
             made.withdraw(&**folder)?;
             let what = format!("it leads to {} entries, and {durable} were durable", progress.next);
             return Err(refuse(what));
+        }
+        // The last segment may have been there without an entry: all is here, and the record speaks of a file that is not.
+        let record = match folder.open(RECORD, false) {
+            Ok(file) => Record::read(&*file)?,
+            Err(_) => None,
+        };
+        if record.is_some_and(|record| record.ordinal > last) {
+            made.rename(&**folder, RECORD)?;
         }
         Ok(made)
     }
@@ -317,16 +335,17 @@ impl Repair {
             None => Some(after.max(progress.next)),
         };
         let (first, prior) = (progress.next, progress.prior);
-        let mut is_bad = own.beginning.as_ref().is_none_or(|beginning| {
-            (beginning.first, beginning.prior, beginning.chain_id) != (first, prior, chain_id)
-        });
+        let mut is_bad = own.is_short
+            || own.beginning.as_ref().is_none_or(|beginning| {
+                (beginning.first, beginning.prior, beginning.chain_id) != (first, prior, chain_id)
+            });
         let beginning = own.beginning.clone().unwrap_or(Beginning {
             chain_id,
             ordinal,
             first,
             prior,
             epoch: progress.epoch,
-            accepted: (ordinal > 0).then_some(0),
+            accepted: (ordinal > 0).then_some(progress.end),
             authority: None,
             begun: 0,
         });
@@ -352,11 +371,16 @@ impl Repair {
                 self.put(folder, &mut place, is_last)?;
             }
         }
-        if is_last {
-            place.end_with_a_batch();
+        place.end_with_a_batch(is_last);
+        progress.end = own.end;
+        if !is_bad {
+            return Ok(());
         }
-        let is_done = place.entries.is_empty() && self.put.contains(&ordinal);
-        if is_bad && !is_done { self.put(folder, &mut place, is_last) } else { Ok(()) }
+        if !(place.entries.is_empty() && self.put.contains(&ordinal)) {
+            self.put(folder, &mut place, is_last)?;
+        }
+        progress.end = place.beginning.accepted.unwrap_or(0);
+        Ok(())
     }
 
     /// Puts what is gathered in the place of a segment, and makes it the place behind.

@@ -189,6 +189,80 @@ fn an_operator_halts_a_ledger_and_the_chain_says_so() {
     append(&place, "led", 0);
 }
 
+/// [F-standin-1] Whatever became of a segment's file, but for the first one, a copy brings it back; and to verify says that it is faulty.
+#[test]
+fn a_segment_that_is_gone_cut_or_damaged_comes_back_from_a_copy() {
+    let place = with_copy(0);
+    let line = r#"{"actor": "agent:a", "payload": 1, "type": "test.call"}"#;
+    fs::write(place.path("lines"), format!("{line}\n").repeat(40)).unwrap();
+    for _ in 0..4 {
+        let mut append = place.command(&["append", "led", "--lines", "--segment-bytes", "4096"]);
+        let lines = fs::File::open(place.path("lines")).unwrap();
+        assert!(append.stdin(lines).output().unwrap().status.success());
+    }
+    copy(&place.path("home"), &place.path("home-before"));
+    fs::remove_dir_all(place.path("copy")).unwrap();
+    copy(&place.path("led"), &place.path("copy"));
+    let segment = |number: u32| place.path(&format!("led/segment-{number:010}"));
+    assert!(segment(4).exists());
+    let cut = |number: u32, bytes: u64| {
+        let file = fs::OpenOptions::new().write(true).open(segment(number)).unwrap();
+        file.set_len(file.metadata().unwrap().len() - bytes).unwrap();
+    };
+    let damages: [&dyn Fn(); 10] = [
+        &|| cut(1, 1),
+        &|| cut(1, 300),
+        &|| fs::remove_file(segment(1)).unwrap(),
+        &|| fs::remove_file(segment(3)).unwrap(),
+        &|| fs::remove_file(segment(4)).unwrap(),
+        &|| flip(&segment(1), 40),
+        &|| flip(&segment(3), 7),
+        &|| flip(&segment(4), 69),
+        &|| (2..4).for_each(|number| fs::remove_file(segment(number)).unwrap()),
+        &|| fs::copy(segment(1), segment(2)).map(drop).unwrap(),
+    ];
+    for (number, damage) in damages.iter().enumerate() {
+        for (from, to) in [("copy", "led"), ("home-before", "home")] {
+            fs::remove_dir_all(place.path(to)).unwrap();
+            copy(&place.path(from), &place.path(to));
+        }
+        damage();
+        let verified = place.run(&["verify", "led"]);
+        assert_eq!(verified.status.code(), Some(1), "{number}: {}", text(&verified));
+        append(&place, "led", QUARANTINED);
+        place.expect(&["doctor", "led"], 1, &[]);
+        let words = ["quarantine", "reconcile", "led", "--from", "copy", "--note", "from the copy"];
+        place.expect(&words, 0, &["reconciled"]);
+        place.expect(&["verify", "led"], 0, &["intact: 16"]);
+        append(&place, "led", 0);
+    }
+    // Of the first one nobody can say whose chain it is.
+    fs::remove_file(segment(0)).unwrap();
+    place.expect(&["verify", "led"], 1, &["is faulty"]);
+}
+
+#[test]
+fn a_doctor_says_that_a_ledger_is_quarantined() {
+    let place = with_copy(1);
+    place.expect(&["quarantine", "halt", "led", "--note", "broken into"], 0, &[]);
+    place.expect(&["doctor", "led"], 1, &["bad   quarantine", "broken into"]);
+}
+
+/// Recorded, and nobody heard it: whoever did it again would have it twice.
+#[test]
+fn a_receipt_that_cannot_be_written_says_so() {
+    let place = with_copy(0);
+    for json in [&["--json"][..], &[]] {
+        let event =
+            ["append", "led", "--type", "test.call", "--actor", "agent:a", "--payload", "1"];
+        let mut append = place.command(&[&event[..], json].concat());
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = append.stdout(full).output().unwrap();
+        crate::ledger::support::check(json, &output, 6, &["append it again"]);
+    }
+    place.expect(&["log", "led"], 0, &["test.call"]);
+}
+
 /// What this machine has anchored is asked for unasked: a state of long ago is right, and not what was asked for.
 #[test]
 fn a_ledger_that_was_set_back_has_no_head_to_replay() {

@@ -142,7 +142,7 @@ fn what_is_held_stays() {
     let place = filled();
     let hold = ["hold", "led", "--since", "3", "--until", "5", "--note", "case 7"];
     let said = done(&place, &hold);
-    let event = said.rsplit_once("--release ").unwrap().1.trim().to_owned();
+    let event = said.rsplit_once("--release ").unwrap().1.split(' ').next().unwrap().to_owned();
     done(&place, &["hold", "led", "--list"]).find("entries 3 to 5 are held").unwrap();
     let archive = ["archive", "led", "--to", "out", "--leave", "1B"];
     let before = names(&place);
@@ -161,4 +161,14 @@ fn what_is_held_stays() {
     assert_eq!(code(&place, &["hold", "led"]).0, Some(2));
     done(&place, &["hold", "led", "--note", "all of it"]);
     done(&place, &["hold", "led", "--list"]).find("all of it").unwrap();
+}
+
+/// Nothing was looked at and nothing is missed: that is no verdict.
+#[test]
+fn a_folder_without_archives_is_not_intact() {
+    let place = place();
+    fs::create_dir_all(place.path("arc").join("0".repeat(64))).unwrap();
+    fs::write(place.path("arc").join("0".repeat(64)).join("x.sigchain"), "x").unwrap();
+    place.expect(&["verify", "arc", "--against", "led"], 4, &["no archive is in"]);
+    place.expect(&["verify", "arc"], 4, &["no archive is in"]);
 }

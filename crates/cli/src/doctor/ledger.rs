@@ -8,6 +8,7 @@ use rustix::process::geteuid;
 use sigchain::directory::Directory;
 use sigchain::key::{PublicKey, Role};
 use sigchain::keyfile::{self, Passphrase};
+use sigchain::ledger::{Ledger, Options};
 
 use crate::doctor::Findings;
 use crate::held;
@@ -30,12 +31,22 @@ pub(super) fn look(findings: &mut Findings, path: &Path) {
     let enrolled = keys::enrolled(&directory);
     let (name, chain) = (&enrolled.name, directory.chain_id());
     findings.ok("ledger", format!("{} of {name}, chain {chain}", entries(directory.entries())));
+    halted(findings, path);
     rights(findings, path);
     writer(findings, path);
     let own = Custody::look();
     custody(findings, &enrolled, &own);
     operators(findings, &enrolled, &own);
     anchors(findings, &directory);
+}
+
+/// Whether it takes events at all.
+fn halted(findings: &mut Findings, path: &Path) {
+    // Of marks that cannot be read the anchors speak, which are beside them.
+    if let Ok(Some((id, why))) = Ledger::quarantined_at(path, &Options::new()) {
+        let what = format!("it takes no events: quarantined ({id}): {why}");
+        findings.bad("quarantine", what, "sigchain quarantine show LEDGER says what was found");
+    }
 }
 
 /// Whose the files are, and who can get at them.

@@ -10,6 +10,7 @@ use sigchain::limit::PAYLOAD_MAX;
 use sigchain::receipt::Receipt;
 
 use crate::args::AppendOptions;
+use crate::exit::UNCERTAIN;
 use crate::input;
 use crate::ledger::outcome::Outcome;
 use crate::ledger::{close, lines, of_append, open};
@@ -39,7 +40,8 @@ pub(crate) fn run(mut asked: AppendOptions) -> Result<u8, Trouble> {
 fn answer(result: Result<Receipt, AppendError>, json: bool) -> Result<u8, Trouble> {
     if json {
         let outcome = Outcome::from(result);
-        out::print(&outcome.write(0, None))?;
+        let printed = out::print(&outcome.write(0, None));
+        printed.map_err(|trouble| untold(&trouble, None))?;
         return Ok(outcome.exit());
     }
     let receipt = result.map_err(|error| of_append(&error))?;
@@ -50,7 +52,22 @@ fn answer(result: Result<Receipt, AppendError>, json: bool) -> Result<u8, Troubl
     let _ = writeln!(text, "  digest     {}", receipt.digest);
     let _ = writeln!(text, "  stamp      {}   ({})", receipt.stamp, receipt.stamp.hex());
     let _ = writeln!(text, "  reference  {}", receipt.reference());
-    out::print(&text).map(|()| 0)
+    out::print(&text).map(|()| 0).map_err(|trouble| untold(&trouble, Some(&receipt)))
+}
+
+/// Recorded, and nobody heard it: to do it again would record it twice.
+fn untold(trouble: &Trouble, receipt: Option<&Receipt>) -> Trouble {
+    let next = match receipt {
+        Some(receipt) => format!(
+            "do not append it again: it is entry {}, event {}",
+            receipt.sequence, receipt.event_id
+        ),
+        None => {
+            "sigchain log LEDGER shows whether it is recorded; append it again only if it is not"
+                .to_owned()
+        }
+    };
+    Trouble::of_ledger(UNCERTAIN, trouble.what(), "somebody who hears the outcome", &next)
 }
 
 /// The bytes of a payload, as they are. Where nothing says what they are they have to be JSON.

@@ -151,7 +151,7 @@ pub(crate) fn run(options: &HoldOptions) -> Result<u8, Trouble> {
     match range {
         Some((first, last)) => tell(&format!(
             "entries {first} to {last} are held, by entry {sequence}; to release them: \
-             sigchain hold LEDGER --release {id}"
+             sigchain hold LEDGER --release {id} --note TEXT"
         )),
         None => tell(&format!("released, by entry {sequence}")),
     }

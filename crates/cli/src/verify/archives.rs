@@ -133,6 +133,16 @@ pub(super) fn run(options: &VerifyOptions, held: &Held, folder: &Path) -> Result
         // It speaks of more than what has left, so that it is not there is no fault.
         out::note(&format!("anchored on this machine: {}", out::entries(own.size())));
     }
+    if whole.archives.is_empty() && whole.holes.is_empty() {
+        // Nothing was looked at, and nothing is missed: that is no verdict.
+        let what = format!("no archive is in \"{}\"", folder.display());
+        let next = "name the folder that sigchain archive LEDGER --to named";
+        return Err(Trouble::unreadable(
+            what,
+            "archives, named as sigchain archive names them",
+            next,
+        ));
+    }
     whole.apart = together.apart;
     whole.tied = together.tied;
     whole.missing = together.wanted.into_iter().filter(|c| !c.is_met).map(|c| c.what).collect();

@@ -12,8 +12,11 @@ mod progress;
 mod single;
 mod words;
 
-use std::fmt;
+use std::io::ErrorKind;
+use std::{fmt, fs};
 
+use sigchain::directory::Directory;
+use sigchain::disk;
 use sigchain::verify::Verdict;
 
 use crate::access;
@@ -31,12 +34,33 @@ pub(crate) use crate::verify::chain::View;
 pub(crate) use crate::verify::gate::Gate;
 pub(crate) use crate::verify::words::{UNPROVEN, UNTIED, anchored, beyond, missing, taken};
 
+/// Files that are no pieces of one chain any more are a finding, not something that kept anybody from looking.
+fn of_files(options: &VerifyOptions, trouble: Trouble) -> Trouble {
+    let path = &options.place.ledger;
+    let (code, what, _) = trouble.parts();
+    let is_segment =
+        |name: fs::DirEntry| name.file_name().to_string_lossy().starts_with("segment-");
+    let has_segments = fs::read_dir(path).is_ok_and(|names| names.flatten().any(is_segment));
+    // Whoever made them may well find nothing wrong with them.
+    let is_newer = || {
+        let opened = disk::open_to_read(path).and_then(Directory::view);
+        opened.is_err_and(|error| error.kind() == ErrorKind::Unsupported)
+    };
+    if code != "LEDGER_FILES" || !has_segments || is_newer() {
+        return trouble;
+    }
+    let what = format!("\"{}\" is faulty: {what}", path.display());
+    let next = "keep the files as they are; who appends finds it quarantined, and then: \
+                sigchain quarantine reconcile LEDGER --from COPY --note TEXT";
+    Trouble::of_ledger(NO, what, "segments that are pieces of one chain", next).coded(code)
+}
+
 pub(crate) fn run(options: &VerifyOptions) -> Result<u8, Trouble> {
     let held = Held::load(&options.held)?;
     if let Some(folder) = archives::folder(&options.place.ledger)? {
         return archives::run(options, &held, &folder);
     }
-    let input = Input::open(&options.place.ledger)?;
+    let input = Input::open(&options.place.ledger).map_err(|trouble| of_files(options, trouble))?;
     let is_ledger = input.places().is_ledger();
     if !is_ledger {
         access::only_in_a_ledger(&options.record)?;
