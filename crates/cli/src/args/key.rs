@@ -221,7 +221,8 @@ Exit codes:
   4  unreadable: the ledger, a key, the approval
   5  refused, and nothing was changed: an approval is missing, or the chain does not allow it
   6  uncertain: sigchain key show says which keys there are
-  7  another writer holds the ledger: a change of keys needs it alone";
+  7  another writer holds the ledger: a change of keys needs it alone
+  8  the ledger is quarantined";
 
 /// An operator approves a change of keys, on the machine where the operator's key is
 ///

@@ -139,7 +139,8 @@ Exit codes:
   4  unreadable: the ledger, a key, the payload
   5  something was refused: nothing of that is recorded, do not act
   6  uncertain: it may or may not be recorded; sigchain show LEDGER EVENT says which
-  7  another writer holds the ledger";
+  7  another writer holds the ledger
+  8  the ledger is quarantined";
 
 impl AppendOptions {
     /// How the files are to be written.

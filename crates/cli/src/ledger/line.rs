@@ -52,7 +52,7 @@ impl Line {
     fn take(&mut self, key: &str, value: &RawValue) -> Result<(), String> {
         let value = value.get();
         if key == "ref" {
-            if value.len() > REF_MAX || value.starts_with(['{', '[']) {
+            if value.len() > REF_MAX || value.starts_with(['{', '[', 't', 'f']) {
                 let expected = format!("a string or number of at most {REF_MAX} bytes");
                 return Err(format!("expected \"ref\" to be {expected}, found something else"));
             }
@@ -124,6 +124,7 @@ mod tests {
     fn what_is_wrong_is_said() {
         assert_eq!(bad(""), "EOF while parsing a value at byte 0");
         assert!(bad("{\"payload\":1,\"ref\":[1]}").contains("\"ref\" to be a string or number"));
+        assert!(bad("{\"payload\":1,\"ref\":true}").contains("\"ref\" to be a string or number"));
         assert!(bad("[]").contains("expected one JSON object"));
         assert!(bad("{\"payload\":1} x").contains("trailing characters"));
         assert!(bad("{\"payload\":1,\"payload\":2}").contains("\"payload\" stands twice"));
