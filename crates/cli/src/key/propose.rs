@@ -103,6 +103,10 @@ pub(super) fn rotate(asked: &KeyRotateOptions) -> Result<u8, Trouble> {
     new.settled(applied)
 }
 
+const LAST: &str = "\
+AT RISK: it is the only key that signs entries. Once it is revoked nothing can be recorded any more, not even another key: to have
+another one in its place, sigchain key rotate LEDGER --lost --old KEY";
+
 pub(super) fn revoke(asked: &KeyRevokeOptions) -> Result<u8, Trouble> {
     let wanted = Wanted::of(&asked.of);
     if let Some(file) = &asked.of.change.approval {
@@ -127,6 +131,9 @@ pub(super) fn revoke(asked: &KeyRevokeOptions) -> Result<u8, Trouble> {
         let next =
             "sigchain key show LEDGER lists the keys, with --role checkpoint those for checkpoints";
         return Err(Trouble::usage(what, "one of its keys").advising(next));
+    }
+    if role == Role::Entry && chain.enrolled.active(role).all(|active| active == key) {
+        tell(LAST);
     }
     let trusted = asked.trusted.as_deref().map(|path| chain.trusted(path)).transpose()?;
     let (approvals, consistency) = (Vec::new(), Vec::new());

@@ -166,11 +166,12 @@ fn an_operator_revokes_from_elsewhere() {
     let second = active(&place, "entry").remove(1);
     let revoke = ["key", "revoke", "led", "--old", &second, "--reason", "lost"];
     place.expect(&revoke, 2, &["-o PROPOSAL"]);
-    place.expect(
+    let said = place.expect(
         &[&revoke[..], &["-o", "prop"]].concat(),
         0,
         &["nothing is changed yet", "as lost"],
     );
+    assert!(!said.contains("AT RISK"), "{said}");
     place.expect(&[&revoke[..], &["-o", "prop"]].concat(), 2, &["FS_EXISTS"]);
     place.expect(
         &["key", "revoke", "led", "--approval", "prop"],
@@ -227,7 +228,8 @@ fn an_operator_revokes_from_elsewhere() {
 fn what_is_approved_is_what_is_signed() {
     let place = with_operator();
     let id = active(&place, "entry").remove(0);
-    place.expect(&["key", "revoke", "led", "--old", &id, "-o", "prop"], 0, &[]);
+    let last = ["AT RISK", "only key that signs entries", "--lost"];
+    place.expect(&["key", "revoke", "led", "--old", &id, "-o", "prop"], 0, &last);
     let proposal = fs::read_to_string(place.path("prop")).unwrap();
     // What is said for people is not what is signed.
     let hostile =
