@@ -116,7 +116,6 @@ pub(crate) fn payload_of(event: &Event) -> Option<Map<String, Value>> {
     object(&leaves_of(event))
 }
 
-#[cfg(feature = "std")]
 /// The payload of an entry, as the JSON object that it is; `None` if it is none, or not all there.
 pub(crate) fn object_of(part: &Part<'_>) -> Option<Map<String, Value>> {
     object(&leaves(part)?)

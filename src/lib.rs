@@ -96,6 +96,7 @@ pub mod stamp;
 pub mod store;
 #[cfg(feature = "std")]
 mod sync;
+mod terms;
 pub mod text;
 pub mod tree;
 pub mod verify;

@@ -235,7 +235,7 @@ impl Projection for Later {
 
 impl Kept for Later {
     const ID: &'static str = "context";
-    const VERSION: u64 = 2;
+    const VERSION: u64 = sigchain::context::VERSION + 1;
 
     fn to_bytes(&self) -> Vec<u8> {
         self.0.to_bytes()

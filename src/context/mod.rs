@@ -33,7 +33,7 @@ pub use crate::context::reviews::{REVIEWERS_MAX, REVIEWS_MAX, Review, Reviews};
 pub use crate::context::said::{MESSAGE_BYTES_MAX, MESSAGES_MAX, Message, Unreadable};
 
 /// The form of the text that [`Context::encode`] gives.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// The entry by which something began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

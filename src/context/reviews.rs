@@ -6,18 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Begun;
 use crate::context::form::{self, ById};
-use crate::context::said::{self, Str, Unread, Unreadable};
+use crate::context::said::{Unread, Unreadable};
 use crate::entry::Fields;
 use crate::id::EventId;
-use crate::limit::ACTOR_MAX;
 use crate::payload::Part;
-use crate::point::Point;
 use crate::stamp::ValidTime;
+use crate::terms::{self, Case, NoTerms, Terms};
 
 /// Reviews that are kept while nobody has decided.
 pub const REVIEWS_MAX: usize = 16_384;
 /// Reviewers that a request may name, and approvals that it may ask for. One with more is unreadable.
-pub const REVIEWERS_MAX: usize = 64;
+pub const REVIEWERS_MAX: usize = terms::REVIEWERS_MAX;
 
 /// A review that nobody has decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +26,8 @@ pub struct Review {
     /// What it is about: the cause that its request names.
     #[serde(with = "form::optional")]
     pub about: Option<EventId>,
+    /// Who is to act, who cannot decide either.
+    pub acting: Option<String>,
     /// Who asked for it.
     pub actor: String,
     /// Who has approved so far, where it takes more than one.
@@ -40,7 +41,7 @@ pub struct Review {
     pub episode: Option<String>,
     /// How many have to approve.
     pub needed: u64,
-    /// Who may decide; anybody but whoever asked, if nobody is named.
+    /// Who may decide; anybody but whoever asked or is to act, if nobody is named.
     pub reviewers: BTreeSet<String>,
 }
 
@@ -51,15 +52,16 @@ impl ById for Review {
 }
 
 impl Review {
-    /// Whether who recorded this may decide, and still.
-    fn is_decided_by(&self, fields: &Fields<'_>) -> bool {
-        let is_named = self.reviewers.is_empty() || self.reviewers.contains(&*fields.actor);
-        is_named && fields.actor != *self.actor && !self.is_over(fields)
-    }
-
-    /// Whether the deadline has passed. It is a moment of the chain's own time.
-    fn is_over(&self, fields: &Fields<'_>) -> bool {
-        fields.system_time.micros() > self.deadline.micros()
+    /// Whether this entry may decide it.
+    fn is_decided_by(&self, fields: &Fields<'_>, is_veto: bool) -> bool {
+        let case = Case {
+            requester: &self.actor,
+            acting: self.acting.as_deref(),
+            deadline: self.deadline,
+            reviewers: &self.reviewers,
+            approved_by: &self.approved_by,
+        };
+        case.may_decide(&fields.actor, is_veto, fields.system_time).is_ok()
     }
 }
 
@@ -116,16 +118,19 @@ impl Reviews {
     fn decide(&mut self, word: &str, fields: &Fields<'_>) {
         let review = fields.causation_id.and_then(|cause| self.open.get_mut(&cause));
         let is_decided = match (review, word) {
-            (Some(review), "expire") => review.is_over(fields).then_some(&mut self.expired),
-            (Some(review), _) if !review.is_decided_by(fields) => None,
+            (Some(review), "expire") => {
+                let is_late = terms::is_late(fields.system_time, review.deadline);
+                is_late.then_some(&mut self.expired)
+            }
+            (Some(review), _) if !review.is_decided_by(fields, word == "veto") => None,
             (Some(_), "veto") => Some(&mut self.vetoed),
             (Some(review), _) => {
-                let is_new = review.approved_by.insert(fields.actor.to_string());
+                review.approved_by.insert(fields.actor.to_string());
                 let so_far = u64::try_from(review.approved_by.len()).unwrap_or(u64::MAX);
-                if is_new && so_far < review.needed {
+                if so_far < review.needed {
                     return;
                 }
-                (so_far >= review.needed).then_some(&mut self.approved)
+                Some(&mut self.approved)
             }
             (None, _) => None,
         };
@@ -142,27 +147,20 @@ impl Reviews {
 
 /// What a request asks for.
 fn request(fields: &Fields<'_>, part: &Part<'_>) -> Result<Review, Unread> {
-    let said = said::read::<said::Review<'_>>(part)?;
-    let deadline = said.deadline.as_ref().map(Str::get).map(Point::parse);
-    let Some(Ok(Point::Time(deadline))) = deadline else { return Err(Unread::IllFormed) };
-    let policy = said.policy.unwrap_or_default();
-    let needed = policy.approvals.unwrap_or(1);
-    let reviewers = policy.reviewers.unwrap_or_default();
-    let most = u64::try_from(REVIEWERS_MAX).unwrap_or(u64::MAX);
-    let is_fit = (1..=most).contains(&needed)
-        && reviewers.len() <= REVIEWERS_MAX
-        && reviewers.iter().all(|reviewer| reviewer.len() <= ACTOR_MAX);
-    if !is_fit {
-        return Err(Unread::IllFormed);
-    }
+    let (terms, _) = Terms::read(part).map_err(|why| match why {
+        NoTerms::Hidden => Unread::Absent,
+        NoTerms::IllFormed => Unread::IllFormed,
+    })?;
+    let Terms { acting, approvals, deadline, reviewers } = terms;
     Ok(Review {
         about: fields.causation_id,
+        acting,
         approved_by: BTreeSet::new(),
         actor: fields.actor.to_string(),
         begun: Begun::by(fields),
         deadline,
         episode: fields.episode_id.as_ref().map(ToString::to_string),
-        needed,
-        reviewers: reviewers.into_iter().collect(),
+        needed: approvals,
+        reviewers,
     })
 }

@@ -110,19 +110,8 @@ said! {
     Look { source } {} {}
     /// What went wrong with an action.
     Failure { kind } {} {}
-    /// `review.request`
-    Review { deadline } {} { policy: Policy }
     /// Of `llm.request` and `llm.response`, where somebody wants to know.
     Talk {} {} { messages: Messages }
-}
-
-/// Who may decide.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Policy {
-    #[serde(default)]
-    pub(super) approvals: Option<u64>,
-    #[serde(default)]
-    pub(super) reviewers: Option<Vec<String>>,
 }
 
 /// Reads a payload. One without bytes and media type is an object without members, as it is where it was admitted.

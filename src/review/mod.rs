@@ -46,7 +46,8 @@ use crate::limit::{self, FieldError};
 use crate::payload::Payload;
 use crate::receipt::Receipt;
 use crate::review::docket::{Docket, Review};
-use crate::stamp::{Stamp, ValidTime};
+use crate::stamp::ValidTime;
+use crate::terms::{REVIEWERS_MAX, is_late};
 
 pub use crate::review::error::ReviewError;
 
@@ -119,12 +120,12 @@ impl<'i> Request<'i> {
         Self { requester, ..self }
     }
 
-    /// So many must approve, each another one; 1 unless said otherwise.
+    /// So many must approve, each another one; 1 unless said otherwise, at most 64.
     pub fn approvals(self, approvals: u64) -> Self {
         Self { approvals: Some(approvals), ..self }
     }
 
-    /// Only these may decide.
+    /// Only these may decide, 1 to 64 of them.
     pub fn reviewers(self, reviewers: impl IntoIterator<Item = &'i str>) -> Self {
         Self { reviewers: Some(reviewers.into_iter().collect()), ..self }
     }
@@ -136,8 +137,13 @@ impl<'i> Request<'i> {
 
     fn event(&self) -> Result<Event, FieldError> {
         let Self { intent, deadline, requester, approvals, reviewers, reason } = self;
-        if *approvals == Some(0) {
-            return Err(FieldError::new("approvals", "1 or more", "0"));
+        let fits = |count: usize| (1..=REVIEWERS_MAX).contains(&count);
+        if let Some(found) = approvals.filter(|n| !usize::try_from(*n).is_ok_and(fits)) {
+            return Err(FieldError::new("approvals", "1 to 64", &found.to_string()));
+        }
+        if let Some(found) = reviewers.as_ref().map(Vec::len).filter(|n| !fits(*n)) {
+            let found = format!("{found} names");
+            return Err(FieldError::new("reviewers", "1 to 64 names", &found));
         }
         let unfit = |name: &&&str| !limit::is_actor(name);
         if let Some(name) = reviewers.iter().flatten().find(unfit) {
@@ -332,10 +338,6 @@ fn of(review: &Review, id: EventId, event: Event) -> Event {
         episode_id: review.episode.clone(),
         ..event.caused_by(id).captured(Capture::Gate)
     }
-}
-
-fn is_late(stamp: Stamp, deadline: ValidTime) -> bool {
-    stamp.micros() > deadline.micros()
 }
 
 /// A review that waits for a decision.

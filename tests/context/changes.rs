@@ -5,7 +5,7 @@ use sigchain::event::Event;
 use sigchain::frame::Frame;
 use sigchain::id::EventId;
 use sigchain::key::Role;
-use sigchain::payload::Payload;
+use sigchain::payload::{Part, Payload};
 use sigchain::projection::{Item, Projection as _};
 use sigchain::replay::Tally;
 use sigchain::reserved::{KeyRecord, Reserved};
@@ -153,6 +153,31 @@ fn a_session_is_open_until_it_ends() {
     assert_eq!(sessions.open["s1"].agent.as_deref(), Some("planner"));
     assert_eq!((sessions.begun, sessions.ended), (3, 1));
     assert_eq!((sessions.unfollowed, sessions.unexpected), (1, 1));
+}
+
+/// [C-review-2] [C-read-6]: whoever is to act decides nothing, and what asks for nothing is no review.
+#[test]
+fn whoever_is_to_act_does_not_decide() {
+    let deadline = "\"deadline\":\"2026-11-20T05:00:10Z\"";
+    let mut line = Line::default();
+    let json = format!(r#"{{{deadline},"proposal":{{"actor":"agent:doer"}}}}"#);
+    let review = line.say("review.request", &json);
+    line.push(by("agent:doer", "review.approve", review));
+    line.push(by("agent:doer", "review.veto", review));
+    let state = line.context();
+    assert_eq!(state.reviews.open[&review].acting.as_deref(), Some("agent:doer"));
+    assert_eq!((state.reviews.unexpected, state.reviews.approved), (2, 0));
+    line.push(by("human:dana", "review.approve", review));
+    for policy in [r#"{"approvals":0}"#, r#"{"reviewers":[]}"#, r#"{"approvals":1,"approvals":1}"#]
+    {
+        line.say("review.request", &format!(r#"{{{deadline},"proposal":1,"policy":{policy}}}"#));
+    }
+    let withheld = says("review.request", &format!(r#"{{{deadline},"proposal":1}}"#));
+    line.push(withheld);
+    line.items.last_mut().unwrap().1 = Part::Withheld;
+    let state = line.context();
+    assert_eq!((state.reviews.begun, state.reviews.approved), (1, 1));
+    assert_eq!((state.unreadable.ill_formed, state.unreadable.absent), (3, 1));
 }
 
 fn by(actor: &str, event_type: &str, cause: EventId) -> Event {

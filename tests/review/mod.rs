@@ -213,6 +213,9 @@ fn a_policy_says_who_and_how_many() {
     assert_eq!(reviews.standing(&review), Standing::Vetoed { by: veto.event_id });
     for unfit in [
         Request::new(&intent, far()).approvals(0),
+        Request::new(&intent, far()).approvals(65),
+        Request::new(&intent, far()).reviewers([]),
+        Request::new(&intent, far()).reviewers(["human:ada"; 65]),
         Request::new(&intent, far()).reviewers(["a\nb"]),
     ] {
         assert!(matches!(reviews.request(&unfit), Err(ReviewError::Field(_))));
