@@ -1,36 +1,14 @@
 //! Events: what the caller says happened. Unsigned and without a place; every field is bounded here, so that whatever
 //! becomes an event can become an entry.
 
+mod capture;
+
 use crate::id::{EventId, SpanId, TraceId};
 use crate::limit::{self, FieldError};
 use crate::payload::Payload;
 use crate::stamp::{Stamp, ValidTime};
 
-/// The class of way by which an event comes in. It is set by the way and not by the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Capture {
-    /// Something that stops the action when it cannot be recorded.
-    Gate,
-    /// From another record, later.
-    Import,
-    /// Somebody said so: a plain append.
-    Manual,
-    /// Something that sees the action and cannot stop it.
-    Observer,
-}
-
-impl Capture {
-    /// Its name in payloads.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Gate => "gate",
-            Self::Import => "import",
-            Self::Manual => "manual",
-            Self::Observer => "observer",
-        }
-    }
-}
+pub use crate::event::capture::{Capture, Stated};
 
 /// What the caller says happened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,13 +6,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use sigchain::error::{AppendError, Refusal};
-use sigchain::event::Event;
+use sigchain::action::ActionError;
+use sigchain::error::{AppendError, DecideError, Refusal};
+use sigchain::event::{Capture, Event, Stated};
 use sigchain::id::EventId;
 use sigchain::key::SigningKey;
 use sigchain::ledger::{Genesis, Ledger};
 use sigchain::payload::{Part, Payload, Slot};
+use sigchain::projection::{Item, Projection};
 use sigchain::vocabulary::{self, Change, Form, LlmRequest, Operation, TYPES, ToolCall, Type};
+
+use crate::support::Random;
 
 fn spec(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("spec").join(name)
@@ -306,7 +310,7 @@ fn fields_are_judged_one_by_one() {
 #[test]
 fn owners_types_are_taken_as_they_are() {
     let desk = Desk::new();
-    for payload in ["", "no json", "{\"capture\":\"gate\"}"] {
+    for payload in ["", "no json", "{\"capture\":\"screenshot\"}"] {
         assert_eq!(desk.recorded(event("payment.send", payload)), payload);
     }
     assert_eq!(desk.recorded(event("tool", "x")), "x");
@@ -367,4 +371,152 @@ fn each_intent_has_its_outcomes() {
         let kinds = Form::OneOf(&["cancelled", "error", "panic", "timeout"]);
         assert_eq!(error.field("kind").unwrap().form, kinds);
     }
+}
+
+/// What was recorded, of an event that came in as a gate, an import or by hand.
+fn come_in(desk: &Desk, way: Capture, event: Event) -> Result<Part<'static>, String> {
+    let ledger = &desk.ledger;
+    let refused = |error: &AppendError| match error {
+        AppendError::Refused(Refusal::IllFormed(ill)) => ill.to_string(),
+        other => panic!("{other}"),
+    };
+    let receipt = match way {
+        Capture::Gate => ledger.action(event).begin().map(|begun| *begun.intent()).map_err(
+            |error| match *error {
+                ActionError::NotRecorded(error) => refused(&error),
+                other => panic!("{other}"),
+            },
+        ),
+        Capture::Import => ledger.import(event).map_err(|error| refused(&error)),
+        _ => ledger.append(event).map_err(|error| refused(&error)),
+    };
+    Ok(ledger.entry(receipt?.sequence).unwrap().unwrap().part)
+}
+
+/// Payloads that state a class in all the ways that there are, and some that do not.
+fn stating(random: &mut Random) -> Payload {
+    let pick = |random: &mut Random, words: &[&'static str]| words[random.below(words.len())];
+    let word = pick(
+        random,
+        &[
+            "\"gate\"",
+            "\"g\\u0061te\"",
+            "\"import\"",
+            "\"manual\"",
+            "\"observer\"",
+            "\"Gate\"",
+            "1",
+            "[\"gate\"]",
+        ],
+    );
+    let name =
+        pick(random, &["capture", "capture", "capture", "c\\u0061pture", "captures", "Capture"]);
+    let json = match random.below(8) {
+        0 => format!("{{\"tool\":\"t\",\"a\":{{\"{name}\":{word}}}}}"),
+        1 => format!("{{\"{name}\":{word},\"tool\":\"t\",\"capture\":\"manual\"}}"),
+        2 => format!("[\"tool\",\"{name}\",{word}]"),
+        3 => format!("{{\"tool\":\"t\",\"{name}\":{word}"),
+        4 => format!("\n {{\"tool\":\"\\\\\\\"\",\"b\":[{{}}], \"{name}\" : {word}}} "),
+        _ => format!("{{\"{name}\":{word},\"tool\":\"t\"}}"),
+    };
+    let media = pick(
+        random,
+        &[
+            "application/json",
+            "application/json",
+            "application/json; a=b",
+            "application/a+json",
+            "text/plain",
+            "",
+        ],
+    );
+    if random.below(4) == 0 {
+        let word = if random.below(8) == 0 { "gate" } else { word };
+        let other = if random.below(2) == 0 { "capture" } else { "other" };
+        let fields = [("tool", "application/json", &b"\"t\""[..]), (other, media, word.as_bytes())];
+        return Payload::by_field(fields).unwrap();
+    }
+    Payload::new(media, json).unwrap()
+}
+
+/// [S-capture-1] [S-capture-2] [S-capture-3]: whatever stands in a payload, what is recorded states no class but that of its way, and a
+/// plain append of an owner's own type is refused for that and for nothing else.
+#[test]
+fn random_payloads_state_their_own_way_or_none() {
+    let desk = Desk::new();
+    let mut random = Random::new(7);
+    let mut counts = [0_u32; 4];
+    for _ in 0..3000 {
+        let way =
+            [Capture::Gate, Capture::Import, Capture::Manual, Capture::Manual][random.below(4)];
+        let event_type = ["tool.call", "payment.send", "payment.send"][random.below(3)];
+        let payload = stating(&mut random);
+        let stated = Capture::stated(&payload.clone().salted(|| [7; 16]));
+        let event = Event::new("agent:a", event_type).unwrap().payload(payload.clone());
+        let is_plain = (way, event_type) == (Capture::Manual, "payment.send");
+        let is_forged = matches!(stated, Stated::Class(class) if class != Capture::Manual);
+        let at = format!("{way:?} {event_type} {payload:?}");
+        match come_in(&desk, way, event) {
+            Ok(part) if is_plain => {
+                assert!(!is_forged, "{at}");
+                assert_eq!(Capture::stated(&part), stated, "{at}");
+                counts[0] += 1;
+            }
+            Ok(part) => {
+                assert_eq!(Capture::stated(&part), Stated::Class(way), "{at}");
+                counts[1] += 1;
+            }
+            Err(why) if is_plain => {
+                assert!(is_forged, "{at}: {why}");
+                assert!(
+                    why.starts_with("payment.send#/capture: expected no class of capture but"),
+                    "{why}"
+                );
+                counts[2] += 1;
+            }
+            Err(_) => counts[3] += 1,
+        }
+    }
+    assert!(counts.iter().all(|count| *count > 100), "{counts:?}");
+}
+
+/// [S-capture-2]: by none of the ways of a plain append.
+#[test]
+fn nobody_gives_his_word_for_a_gates() {
+    let desk = Desk::new();
+    let ledger = &desk.ledger;
+    let head = ledger.head();
+    let forged = || event("payment.send", "{\"sum\":5,\"capture\":\"gate\"}");
+    let fair = || event("payment.send", "{\"sum\":5}");
+    let attached = ledger.attach(Nothing).unwrap();
+    let refusals: [AppendError; 6] = [
+        ledger.append(forged()).unwrap_err(),
+        ledger.append_batch(vec![fair(), forged()]).unwrap_err(),
+        ledger.submit(forged()).map(drop).unwrap_err(),
+        ledger.try_submit(forged()).map(drop).unwrap_err(),
+        ledger.submit_batch(vec![forged()]).map(drop).unwrap_err(),
+        match attached.append_with(|_| Ok::<_, ()>(forged())).unwrap_err() {
+            DecideError::Append(error) => error,
+            DecideError::Declined(()) => panic!("nobody declined"),
+        },
+    ];
+    for refused in refusals {
+        let AppendError::Refused(Refusal::IllFormed(ill)) = refused else { panic!("{refused}") };
+        let said = "payment.send#/capture: expected no class of capture but \"manual\", since it comes in by a plain append, found \"gate\"";
+        assert_eq!(ill.to_string(), said);
+    }
+    assert_eq!(ledger.head(), head);
+    // What is true may be said, and what is another word is the owner's.
+    for kept in
+        ["{\"capture\":\"manual\"}", "{\"capture\":\"screenshot\"}", "{\"capture\":[\"gate\"]}"]
+    {
+        assert_eq!(desk.recorded(event("camera.shot", kept)), kept);
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Nothing;
+
+impl Projection for Nothing {
+    fn apply(&mut self, _: &Item<'_>) {}
 }

@@ -11,6 +11,7 @@ use crate::context::said::{
     self, Answer, AnswerAndTalk, Ask, AskAndTalk, Call, Failure, Look, Str, Talk, Unreadable,
 };
 use crate::entry::Fields;
+use crate::event::{Capture, Stated};
 use crate::id::EventId;
 use crate::payload::Part;
 
@@ -105,7 +106,7 @@ fn is_intent((family, word): (&str, &str), part: &Part<'_>) -> bool {
             | "retrieval" | "tool",
             _,
         ) => false,
-        (_, word) => !is_outcome(word) && said::is_by_gate(part),
+        (_, word) => !is_outcome(word) && Capture::stated(part) == Stated::Class(Capture::Gate),
     }
 }
 

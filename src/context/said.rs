@@ -19,8 +19,6 @@ pub const MESSAGE_BYTES_MAX: usize = 1024;
 
 /// The media type of what is read.
 const JSON: &str = "application/json";
-/// How a payload of a caller's own type begins if a gate recorded it (`spec/events.md`).
-const GATE: &[u8] = b"{\"capture\":\"gate\"";
 
 /// Why there is nothing to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,20 +142,6 @@ fn leaves<'p, T: Fields<'p>>(slots: &'p [Slot<'_>]) -> Result<T, Unread> {
         (true, _) => Ok(said),
         (false, true) => Err(Unread::Absent),
         (false, false) => Err(Unread::IllFormed),
-    }
-}
-
-/// Whether a gate recorded an entry of a caller's own type.
-pub(super) fn is_by_gate(part: &Part<'_>) -> bool {
-    match part {
-        Part::Whole(leaf) => leaf.media_type == JSON && leaf.bytes.starts_with(GATE),
-        Part::Fields(slots) => slots.iter().any(|slot| match slot {
-            Slot::Shown(leaf) => {
-                leaf.name.as_deref() == Some("capture") && *leaf.bytes == *b"\"gate\""
-            }
-            Slot::Hidden(_) => false,
-        }),
-        Part::Erased(_) | Part::Withheld => false,
     }
 }
 

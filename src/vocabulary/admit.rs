@@ -1,10 +1,9 @@
 //! What a ledger asks of an event before it takes it, and the class of way by which the event came in, which the ledger writes into the
 //! payload: a caller that could say so for itself would call everything a gate.
 
-use crate::event::{Capture, Event};
+use crate::event::{Capture, Event, Stated};
 use crate::limit::FieldError;
 use crate::payload::{Media, Payload, is_json};
-use crate::vocabulary::form::CAPTURE;
 use crate::vocabulary::judge::{self, Found};
 use crate::vocabulary::words::MEDIA_TYPE;
 use crate::vocabulary::{self, IllFormed, TYPES, Type};
@@ -31,14 +30,14 @@ impl From<IllFormed> for Unfit {
 }
 
 /// Looks whether an event has the form of its type, and writes into its payload by which class of way it came in. Events of the
-/// caller's own types are taken as they are, unless they came in by another way than a plain append.
+/// caller's own types are taken as they are, unless they came in by another way than a plain append, or say that they did.
 pub(crate) fn admit(event: Event) -> Result<Event, Unfit> {
     let known = vocabulary::of(&event.event_type);
     if known.is_none() && vocabulary::is_known_family(&event.event_type) {
         return Err(unknown(&event.event_type).into());
     }
     let capture = match (known, event.capture) {
-        (None, None) => return Ok(event),
+        (None, None) => return plain(event),
         (_, capture) => capture.unwrap_or(Capture::Manual),
     };
     if let Some(known) = known {
@@ -67,6 +66,23 @@ pub(crate) fn admit(event: Event) -> Result<Event, Unfit> {
     Ok(event.payload(payload))
 }
 
+/// A plain append of a caller's own type. Who could state a class for himself would call it a gate, and whoever asks for gates believes it.
+fn plain(event: Event) -> Result<Event, Unfit> {
+    match Capture::stated_in(&event.payload.media()) {
+        Stated::Class(capture) if capture != Capture::Manual => {
+            let wrong = IllFormed {
+                event_type: event.event_type,
+                path: format!("/{}", Capture::FIELD),
+                expected: "no class of capture but \"manual\", since it comes in by a plain append"
+                    .to_owned(),
+                found: format!("\"{}\"", capture.name()),
+            };
+            Err(wrong.into())
+        }
+        _ => Ok(event),
+    }
+}
+
 /// Judges a payload; `None` if it is neither JSON nor a set of fields.
 fn look(
     payload: &Media<'_>,
@@ -86,20 +102,20 @@ fn look(
 /// The payload, with the class in it.
 fn written(payload: &Media<'_>, found: Found, capture: Capture) -> Result<Payload, FieldError> {
     let word = format!("\"{}\"", capture.name());
+    let member = format!("\"{}\":{word}", Capture::FIELD);
     match payload {
-        Media::Whole("", []) => Payload::new(MEDIA_TYPE, format!("{{\"{CAPTURE}\":{word}}}")),
+        Media::Whole("", []) => Payload::new(MEDIA_TYPE, format!("{{{member}}}")),
         Media::Whole(media_type, bytes) => {
             // The first member: the rest stays byte for byte what the caller gave.
             let at =
                 bytes.iter().position(|byte| *byte == b'{').map_or(0, |at| at.saturating_add(1));
             let (head, rest) = bytes.split_at_checked(at).unwrap_or((bytes, &[]));
             let comma = if found.is_empty { "" } else { "," };
-            let member = format!("\"{CAPTURE}\":{word}{comma}");
-            Payload::new(media_type, [head, member.as_bytes(), rest].concat())
+            Payload::new(media_type, [head, member.as_bytes(), comma.as_bytes(), rest].concat())
         }
         Media::Fields(leaves) => {
             let leaves = leaves.iter().copied();
-            let own = (CAPTURE, MEDIA_TYPE, word.as_bytes());
+            let own = (Capture::FIELD, MEDIA_TYPE, word.as_bytes());
             Payload::by_field(leaves.chain([own]))
         }
     }

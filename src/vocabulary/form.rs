@@ -2,9 +2,6 @@
 
 use std::fmt;
 
-/// The field in which a payload says by which class of way its event came in.
-pub(super) const CAPTURE: &str = "capture";
-
 /// A field of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -14,7 +14,10 @@ use crate::limit::SEQUENCE_MAX;
 use crate::payload::is_json;
 use crate::point::Point;
 use crate::receipt::Reference;
-use crate::vocabulary::form::{CAPTURE, Field, Form};
+use crate::vocabulary::form::{Field, Form};
+
+/// The field in which a payload says by which class of way its event came in.
+const CAPTURE: &str = Capture::FIELD;
 
 /// What is not as it should be.
 #[derive(Debug, Default)]
@@ -61,7 +64,14 @@ pub(super) fn leaves(
         let trail = Trail::default();
         if *name == CAPTURE {
             has_capture = true;
-            parse(bytes, class(capture, &trail), &trail)
+            // Of another media type it could be read by nobody who looks for it.
+            if is_json(media_type) {
+                parse(bytes, class(capture, &trail), &trail)
+            } else {
+                let found = "a field of another media type".to_owned();
+                let expected = format!("\"{}\" as JSON (application/json)", capture.name());
+                Err(Wrong { path: String::new(), expected, found })
+            }
         } else if let Some(field) = fields.iter().find(|field| field.name == *name)
             && is_json(media_type)
         {

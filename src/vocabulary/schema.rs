@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::event::Capture;
 use crate::vocabulary::Type;
-use crate::vocabulary::form::{CAPTURE, Field, Form};
+use crate::vocabulary::form::{Field, Form};
 
 impl Type {
     /// The JSON Schema of its payload, with a line feed at its end.
@@ -15,7 +16,7 @@ impl Type {
             "enum": ["gate", "import", "manual", "observer"],
         });
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-            properties.insert(CAPTURE.to_owned(), classes);
+            properties.insert(Capture::FIELD.to_owned(), classes);
         }
         schema.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
         schema.insert("title".to_owned(), (*name).into());

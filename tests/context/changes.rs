@@ -75,8 +75,14 @@ fn actions_of_other_families() {
     let call = line.say("crm.ticket.call", "not json");
     // Only a gate makes this one an action.
     let gated = line.say("mail.send", r#"{"capture":"gate","to":"x"}"#);
-    line.say("mail.send", r#"{"to":"x","capture":"gate"}"#);
+    // Wherever it stands, and however it is spelled; but once, and as JSON.
+    let behind = line.say("mail.send", r#"{"to":"x","c\u0061pture":"gate"}"#);
     line.say("mail.send", "{}");
+    line.say("mail.send", r#"{"capture":"gate","capture":"gate"}"#);
+    line.say("mail.send", r#"{"capture":"gate""#);
+    line.say("mail.send", r#"{"mail":{"capture":"gate"}}"#);
+    let text = Payload::new("text/plain", r#"{"capture":"gate"}"#).unwrap();
+    line.push(Event::new("a", "mail.send").unwrap().payload(text));
     let by_field = Payload::by_field([("capture", "application/json", &b"\"gate\""[..])]).unwrap();
     let leaf = line.push(Event::new("a", "mail.send").unwrap().payload(by_field));
     // An outcome is none, though a gate records it too; nor is what the vocabulary knows, nor a type of one word.
@@ -84,7 +90,7 @@ fn actions_of_other_families() {
     line.say("handoff.send", r#"{"capture":"gate","to":"x"}"#);
     line.say("call", r#"{"capture":"gate"}"#);
     let open: Vec<EventId> = line.context().actions.open.keys().copied().collect();
-    assert_eq!(open, [call, gated, leaf]);
+    assert_eq!(open, [call, gated, behind, leaf]);
     line.by_cause("crm.ticket.result", "still not json", call);
     line.by_cause("mail.error", "none either", gated);
     let state = line.context();

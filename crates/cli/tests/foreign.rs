@@ -65,9 +65,9 @@ const MEANT: &[(&str, &str)] = &[
 fn every_command_for_auditors_works() {
     let place = place();
     for (kind, payload) in [
-        ("test.call", "{\"tool\":\"search\",\"capture\":\"gate\"}"),
+        ("test.call", "{\"tool\":\"search\"}"),
         ("test.result", "{\"found\":3}"),
-        ("test.call", "{\"tool\":\"mail\",\"capture\":\"gate\"}"),
+        ("test.call", "{\"tool\":\"mail\"}"),
         ("note", "1"),
         ("visits.end", "{}"),
     ] {

@@ -128,9 +128,13 @@ fn access_and_open_actions_are_listed() {
         format!("{{\"type\":\"{kind}\",\"event_id\":\"{}\",{rest}}}", id(n))
     };
     let lines = [
-        line(1, "test.call", r#""payload":{"capture":"gate"}"#),
-        line(2, "test.result", &format!(r#""payload":{{"capture":"gate"}},"cause":"{}""#, id(1))),
-        line(3, "lab.request", r#""payload":{"capture":"observer"}"#),
+        line(1, "test.call", r#""payload":{"capture":"manual"}"#),
+        line(
+            2,
+            "test.result",
+            &format!(r#""payload":{{"capture":"screenshot"}},"cause":"{}""#, id(1)),
+        ),
+        line(3, "lab.request", r#""payload":{}"#),
         // Of another family: no outcome of it.
         line(4, "test.result", &format!(r#""payload":{{}},"cause":"{}""#, id(3))),
         line(5, "access.export", r#""payload":{"who":"auditor","purpose":"audit"}"#),
@@ -145,8 +149,8 @@ fn access_and_open_actions_are_listed() {
             "lab.request agent:a",
             "access.export agent:a {\"who\":\"auditor\",\"purpose\":\"audit\"}",
             "capture.gap agent:a {\"capture\":\"manual\",\"reason\":\"the disk was full\"}",
-            "gate 2 ",
-            "observer 1 ",
+            "manual 2 ",
+            "another word 1 ",
             "The ledger's files were read as one stream",
             "led verified ",
             "anchored on this machine checkpoint ",
