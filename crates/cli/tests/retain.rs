@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
 
 use crate::ledger::support::{Place, place, text};
 
@@ -171,4 +173,38 @@ fn a_folder_without_archives_is_not_intact() {
     fs::write(place.path("arc").join("0".repeat(64)).join("x.sigchain"), "x").unwrap();
     place.expect(&["verify", "arc", "--against", "led"], 4, &["no archive is in"]);
     place.expect(&["verify", "arc"], 4, &["no archive is in"]);
+}
+
+/// [F-hold-1] Archives take their time: one who holds entries meanwhile, in another process, is not too late.
+#[test]
+fn what_is_held_while_archives_are_made_stays() {
+    let place = filled();
+    let mut other = place.lines(&[]);
+    other.send("{\"type\":\"note\",\"payload\":1}");
+    other.outcome();
+    // It waits for the other one when it is about to put on record what leaves: its archives are made by then.
+    let mut archive =
+        place.command(&["archive", "led", "--to", "out", "--leave", "1B", "--wait", "600"]);
+    let archive = archive.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let is_made = || {
+        let folders = fs::read_dir(place.path("out")).into_iter().flatten().flatten();
+        let mut files =
+            folders.flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten().flatten());
+        files.any(|file| file.path().extension().is_some_and(|ending| ending == "zst"))
+    };
+    while !is_made() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let held = "{\"first\":3,\"last\":5,\"note\":\"case 8\"}";
+    other.send(&format!("{{\"type\":\"retention.hold\",\"payload\":{held}}}"));
+    assert_eq!(other.outcome().unwrap()["ok"], true);
+    drop(other.input.take());
+    assert!(other.end().success());
+    let output = archive.wait_with_output().unwrap();
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("case 8") && said.contains("archived 0 segments"), "{said}");
+    let is_left = |name: &String| name.starts_with("standin-");
+    assert!(!names(&place).iter().any(is_left), "{:?}", names(&place));
+    assert!(!done(&place, &["log", "led"]).contains("recovery.archived"));
 }

@@ -31,16 +31,21 @@ fn locked(path: &Path) -> Result<Directory, Trouble> {
     opened.map_err(|error| ledger::of_io(path, &error))
 }
 
-/// Puts on record what has moved, or is about to.
-fn record(
+/// Puts on record what has moved, or is about to: what that is is looked at when nobody else can record anything.
+fn record<'m>(
     path: &Path,
     (by, files): (&SignerOptions, &OfFiles),
     way: Way,
-    all: &[Moved<'_>],
+    all: impl FnOnce() -> Result<Vec<Moved<'m>>, Trouble>,
 ) -> Result<(), Trouble> {
     let opened: Ledger = ledger::open(path, by, files.files())?;
-    let recorded = all.iter().try_for_each(|moved| opened.record_moved(way, moved));
+    let all = all();
+    let recorded = match &all {
+        Ok(all) => all.iter().try_for_each(|moved| opened.record_moved(way, moved)),
+        Err(_) => Ok(()),
+    };
     ledger::close(&opened);
+    all?;
     recorded.map_err(|refusal| {
         let next = refusal.advice();
         let what = format!("not recorded: {refusal}");

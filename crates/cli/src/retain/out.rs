@@ -29,10 +29,10 @@ pub(crate) fn run(options: &ArchiveOptions) -> Result<u8, Trouble> {
     }
     apart(path, &options.to)?;
     let directory = view(path)?;
-    let (chosen, kept) = choose(&directory, options).map_err(|error| of_io(path, &error))?;
-    if let Some((segment, hold)) = kept.as_ref().filter(|_| !options.json) {
-        tell(&format!("segment {segment} stays, and all behind it: {}", hold.words()));
-    }
+    let failed = |error: std::io::Error| of_io(path, &error);
+    let (mut chosen, mut kept) = choose(&directory, options).map_err(failed)?;
+    let first_kept = kept.clone();
+    told(options, kept.as_ref());
     if options.dry_run {
         return would(options, &chosen, kept.as_ref());
     }
@@ -45,28 +45,22 @@ pub(crate) fn run(options: &ArchiveOptions) -> Result<u8, Trouble> {
         archives.push(safe_copy(options, &folder, &directory.chain_id(), segment)?);
     }
     drop(directory);
-    let (place, by) = (options.to.to_string_lossy().into_owned(), who());
-    let moved = chosen.iter().zip(&archives).map(|(segment, (_, about))| Moved {
-        first: segment.first,
-        count: segment.count,
-        root: about.report.root.unwrap_or(Digest::ZERO),
-        file: about.hash,
-        place: &place,
-        by: &by,
-    });
-    let moved: Vec<Moved<'_>> = moved.collect();
-    if !moved.is_empty() {
-        // Before they leave: what is not here any more the chain says, whatever happens next.
-        record(path, (&options.signing, &options.files), Way::Out, &moved)?;
+    if !chosen.is_empty() {
+        say(options, &mut chosen, &mut kept, &archives)?;
     }
     let directory = locked(path)?;
-    let failed = |error: std::io::Error| of_io(path, &error);
+    // Nobody records anything from here on. What is held by now stays, though the chain says already that it was about to leave.
+    stay(&directory, &mut chosen, &mut kept).map_err(failed)?;
+    archives.truncate(chosen.len());
     directory.finish_retiring().map_err(failed)?;
     for segment in &chosen {
         directory.retire(segment.ordinal).map_err(failed)?;
     }
     if options.json {
         return out::print(&render(options, &chosen, &archives, kept.as_ref())?).map(|()| 0);
+    }
+    if first_kept.map(|(segment, _)| segment) != kept.as_ref().map(|(segment, _)| *segment) {
+        told(options, kept.as_ref());
     }
     let count: u64 = chosen.iter().map(|segment| segment.count).sum();
     let segments = plural(as_u64(chosen.len()), "segment");
@@ -76,6 +70,55 @@ pub(crate) fn run(options: &ArchiveOptions) -> Result<u8, Trouble> {
         safe(&folder.to_string_lossy())
     ));
     Ok(0)
+}
+
+/// Says what stays because it is held.
+fn told(options: &ArchiveOptions, kept: Option<&(u64, Hold)>) {
+    if let Some((segment, hold)) = kept.filter(|_| !options.json) {
+        tell(&format!("segment {segment} stays, and all behind it: {}", hold.words()));
+    }
+}
+
+/// Puts on record what is about to leave, before it does: what is not here any more the chain says, whatever happens next. Archives take
+/// their time, and others record meanwhile: what is held once the ledger is ours is not about to leave.
+fn say(
+    options: &ArchiveOptions,
+    chosen: &mut Vec<Archivable>,
+    kept: &mut Option<(u64, Hold)>,
+    archives: &[(PathBuf, About)],
+) -> Result<(), Trouble> {
+    let path = &options.place.ledger;
+    let (place, by) = (options.to.to_string_lossy().into_owned(), who());
+    record(path, (&options.signing, &options.files), Way::Out, || {
+        stay(&view(path)?, chosen, kept).map_err(|error| of_io(path, &error))?;
+        let moved = chosen.iter().zip(archives).map(|(segment, (_, about))| Moved {
+            first: segment.first,
+            count: segment.count,
+            root: about.report.root.unwrap_or(Digest::ZERO),
+            file: about.hash,
+            place: &place,
+            by: &by,
+        });
+        Ok(moved.collect())
+    })
+}
+
+/// Leaves out what is held by now, and all behind it.
+fn stay(
+    directory: &Directory,
+    chosen: &mut Vec<Archivable>,
+    kept: &mut Option<(u64, Hold)>,
+) -> std::io::Result<()> {
+    let holds = hold::all(directory)?;
+    let found = chosen.iter().enumerate().find_map(|(at, segment)| {
+        let hold = holds.iter().find(|hold| hold.keeps(segment.first, last(segment)))?;
+        Some((at, segment.ordinal, hold.clone()))
+    });
+    if let Some((at, ordinal, hold)) = found {
+        chosen.truncate(at);
+        *kept = Some((ordinal, hold));
+    }
+    Ok(())
 }
 
 /// Says what would leave.

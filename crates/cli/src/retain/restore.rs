@@ -69,7 +69,7 @@ pub(crate) fn run(options: &RestoreOptions) -> Result<u8, Trouble> {
     let moved: Vec<Moved<'_>> = moved.collect();
     if !moved.is_empty() {
         // Before they are back: one who is killed in between does it again, and the chain never has back what it does not say is back.
-        record(path, (&options.signing, &options.files), Way::Back, &moved)?;
+        record(path, (&options.signing, &options.files), Way::Back, || Ok(moved))?;
         let directory = locked(path)?;
         for back in &back {
             take(&directory, back)?;
