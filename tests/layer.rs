@@ -187,6 +187,35 @@ fn what_is_refused_is_a_gap() {
     assert_eq!(all[0].1["source"], "tracing");
 }
 
+/// OpenTelemetry's ids, said as the span begins or later, are those of the entries.
+#[test]
+fn ids_of_traces_are_taken() {
+    let ledger = ledger();
+    let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let keeper = observed(&ledger, || {
+        let request = info_span!("request", trace_id = trace, span_id = span);
+        let _in_request = request.enter();
+        let tool = info_span!("t", sigchain = "payment.send", span_id = Empty, trace_id = "none");
+        tool.record("span_id", "00F067AA0BA902B8");
+        info!(sigchain = "note.made", trace_id = "0af7651916cd43dd8448eb211c80319c");
+    });
+    assert!(keeper.flush(SOON));
+    let ids = |written: &Written<'_>| {
+        let (trace, span) = (written.fields.trace_id, written.fields.span_id);
+        (trace.map(|id| id.to_string()), span.map(|id| id.to_string()))
+    };
+    let found: Vec<_> = entries(&ledger).iter().map(ids).collect();
+    let pair = |trace: &str, span: Option<&str>| (Some(trace.to_owned()), span.map(str::to_owned));
+    let expected = [
+        pair(trace, Some(span)),
+        pair("0af7651916cd43dd8448eb211c80319c", None),
+        pair(trace, Some("00f067aa0ba902b8")),
+    ];
+    assert_eq!(found, expected);
+    let intent = json!({"capture": "observer", "trace_id": "none"});
+    assert_eq!(payload(&entries(&ledger)[0]), intent, "what is no id is a field");
+}
+
 /// A ledger that is gone, and a keeper that is: nothing panics, nothing waits.
 #[test]
 fn it_outlives_its_ledger_and_its_keeper() {

@@ -42,7 +42,6 @@ mod stem;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::action::said::{By, Plain};
 use crate::action::stem::{Claim, Stem};
 use crate::error::{AppendError, Refusal};
 use crate::event::{Capture, Event};
@@ -54,7 +53,7 @@ use crate::review::{Approved, ReviewError};
 pub use crate::action::apart::{Begun, Ended};
 pub use crate::action::error::ActionError;
 pub use crate::action::recording::{Difference, Recording, RerunError, Served};
-pub use crate::action::said::{Recorded, Recorder, Said, json};
+pub use crate::action::said::{By, Plain, Recorded, Recorder, Said, json};
 
 impl Ledger {
     /// An action with this intent; it begins when it is run. The class of way of its entries is `gate`.

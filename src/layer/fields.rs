@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use tracing_core::Metadata;
 use tracing_core::field::{Field, Visit};
 
+use crate::id::{SpanId, TraceId};
 use crate::limit;
 use crate::vocabulary::{self, Form};
 
@@ -28,6 +29,7 @@ pub(super) struct Outline {
     pub(super) actor: Option<String>,
     pub(super) correlation: Option<String>,
     pub(super) episode: Option<String>,
+    pub(super) trace: Option<(TraceId, Option<SpanId>)>,
 }
 
 /// Fields by their names.
@@ -47,6 +49,7 @@ impl Fields {
 
     /// Takes out what is said for a span and all within it; what is not said is as around it.
     pub(super) fn outline(&mut self, around: Outline) -> Outline {
+        let trace = self.trace(around.trace);
         let mut take = |name: &str, is_fit: fn(&str) -> bool| match self.values.remove(name) {
             Some(Value::String(text)) if is_fit(&text) => Some(text),
             _ => None,
@@ -55,7 +58,30 @@ impl Fields {
             actor: take("sigchain.actor", limit::is_actor).or(around.actor),
             correlation: take("sigchain.correlation", limit::is_group).or(around.correlation),
             episode: take("sigchain.episode", limit::is_group).or(around.episode),
+            trace,
         }
+    }
+
+    /// Takes out the ids of OpenTelemetry's trace and span, as hexadecimal text. A span's id alone is one in the trace around it. What is
+    /// no id stays a field like others.
+    pub(super) fn trace(
+        &mut self,
+        around: Option<(TraceId, Option<SpanId>)>,
+    ) -> Option<(TraceId, Option<SpanId>)> {
+        let id = |name| self.text(name).map(str::to_ascii_lowercase);
+        let own = id("trace_id").and_then(|text| TraceId::parse(&text));
+        let span = id("span_id").and_then(|text| SpanId::parse(&text));
+        let is_other = own.is_some_and(|own| around.is_none_or(|(trace, _)| trace != own));
+        let trace = own.or(around.map(|(trace, _)| trace))?;
+        if own.is_some() {
+            self.values.remove("trace_id");
+        }
+        if span.is_some() {
+            self.values.remove("span_id");
+        }
+        // The span around it is of another trace.
+        let span_around = around.and_then(|(_, span)| span).filter(|_| !is_other);
+        Some((trace, span.or(span_around)))
     }
 
     /// The type that is said in so many words.

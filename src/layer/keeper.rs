@@ -193,6 +193,10 @@ impl Scribe {
                 self.send(event, None);
             }
             Message::End { number, event_type, fields, outline, is_panic } => {
+                // An intent that is on its way may yet be given up. Then its outcome, sent behind it, would be there alone.
+                if self.way.iter().any(|(_, of)| *of == Some(number)) {
+                    self.settle();
+                }
                 // Without its intent the outcome would say nothing; that one is counted already.
                 let Some(intent) = self.open.remove(&number) else { return };
                 let Some(types) = vocabulary::outcomes(&event_type) else { return };
@@ -227,6 +231,8 @@ impl Scribe {
             causation_id: cause,
             correlation_id: outline.correlation,
             episode_id: outline.episode,
+            trace_id: outline.trace.map(|(trace, _)| trace),
+            span_id: outline.trace.and_then(|(_, span)| span),
             ..event
         })
     }
@@ -264,5 +270,86 @@ impl Scribe {
         if recorded.is_err() {
             self.gaps.give_back(missed, reason);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::key::{PublicKey, Signature, SigningKey};
+    use crate::ledger::Genesis;
+    use crate::signer::{Signer, SignerError, Statement};
+
+    /// A key that can be made to refuse once.
+    struct Refusing {
+        key: SigningKey,
+        refuses: Arc<AtomicBool>,
+    }
+
+    impl Signer for Refusing {
+        fn public(&self) -> &PublicKey {
+            self.key.public()
+        }
+
+        fn sign(&self, statement: &Statement<'_>) -> Result<Signature, SignerError> {
+            if self.refuses.swap(false, Ordering::SeqCst) {
+                return Err(SignerError::new("not this one"));
+            }
+            Signer::sign(&self.key, statement)
+        }
+    }
+
+    /// [S-action-1]: an intent is given up before its span ends, and nobody has looked yet what became of it.
+    #[test]
+    fn no_outcome_without_its_intent() {
+        let refuses = Arc::new(AtomicBool::new(false));
+        let key = SigningKey::from_seed(&[7; 32]).unwrap();
+        let signer = Refusing { key, refuses: Arc::clone(&refuses) };
+        let ledger = Ledger::in_memory(Genesis::new("example.org/agents", signer)).unwrap();
+        let mut scribe = Scribe {
+            ledger: ledger.clone(),
+            actor: "agent:app".to_owned(),
+            gaps: Arc::default(),
+            open: BTreeMap::new(),
+            way: Vec::new(),
+        };
+        let (fields, outline) = (Fields::default, Outline::default);
+        let event_type = || "payment.send".to_owned();
+        let begin = |number| Message::Begin {
+            number,
+            cause: None,
+            event_type: event_type(),
+            fields: fields(),
+            outline: outline(),
+        };
+        let end = |number| Message::End {
+            number,
+            event_type: event_type(),
+            fields: fields(),
+            outline: outline(),
+            is_panic: false,
+        };
+        refuses.store(true, Ordering::SeqCst);
+        scribe.take(begin(1));
+        // Whatever is linked behind the refusal is given up with it: once something is recorded, that is over.
+        let note = || Event::new("agent:app", "note.made").unwrap();
+        while ledger.append(note()).is_err() {}
+        assert!(!refuses.load(Ordering::SeqCst), "it was asked");
+        scribe.take(end(1));
+        scribe.take(begin(2));
+        scribe.take(end(2));
+        scribe.settle();
+        let types: Vec<_> = (1..=ledger.head().sequence)
+            .map(|at| ledger.entry(at).unwrap().unwrap().fields)
+            .filter(|fields| fields.event_type.starts_with("payment."))
+            .collect();
+        let [intent, outcome] = types.as_slice() else {
+            panic!("an outcome without intent: {types:?}")
+        };
+        assert_eq!((&*intent.event_type, &*outcome.event_type), ("payment.send", "payment.result"));
+        assert_eq!(outcome.causation_id, Some(intent.event_id));
+        assert_eq!(scribe.gaps.all(), 1);
     }
 }

@@ -31,7 +31,9 @@
 //! # More than the fields
 //!
 //! `sigchain.actor`, `sigchain.episode` and `sigchain.correlation` are for a span and all within it; spans and events within a marked span
-//! are caused by its intent. A span failed that has a field `error.type`, or `otel.status_code` with `ERROR`, or that ends in a panic.
+//! are caused by its intent. `trace_id` and `span_id`, the ids of OpenTelemetry's trace and span as hexadecimal text, are for a span and
+//! all within it, too, where the application records them, as the span begins or later: the entries have them as their own. A span failed
+//! that has a field `error.type`, or `otel.status_code` with `ERROR`, or that ends in a panic.
 
 mod fields;
 mod keeper;
@@ -104,7 +106,8 @@ fn is_marked(metadata: &Metadata<'_>) -> bool {
 
 /// Whether spans of this kind say something for those within them.
 fn has_outline(metadata: &Metadata<'_>) -> bool {
-    metadata.fields().iter().any(|field| field.name().starts_with("sigchain."))
+    let is_outline = |name: &str| name.starts_with("sigchain.") || name == "trace_id";
+    metadata.fields().iter().any(|field| is_outline(field.name()))
 }
 
 impl Observer {
@@ -148,6 +151,7 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Observer {
         let Some(span) = context.span(id) else { return };
         if let Some(open) = span.extensions_mut().get_mut::<Open>() {
             values.record(&mut open.later);
+            open.outline.trace = open.later.trace(open.outline.trace);
         }
     }
 

@@ -14,7 +14,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sigchain::action::{ActionError, Ended, Said};
+use sigchain::action::{Action, ActionError, By, Ended, Plain, Said};
 use sigchain::error::{AppendError, Refusal};
 use sigchain::event::Event;
 use sigchain::frame::Written;
@@ -412,6 +412,24 @@ fn what_is_recorded_of_a_value() {
     ledger.action(call("t")).run(|_| Err::<(), _>(Broken(message))).unwrap_err();
     assert_eq!(last()["message"].as_str().unwrap().len(), 4096 + 3);
     assert_eq!(verified(&ledger), 1 + 2 * 9);
+}
+
+/// An action has a type that a caller can name, to keep it or to pass it on.
+#[test]
+fn an_action_can_be_named() {
+    type Telling = fn(&u8) -> Said;
+
+    fn prepared(ledger: &Ledger) -> Action<Plain> {
+        ledger.action(call("t"))
+    }
+
+    fn told(ledger: &Ledger) -> Action<By<Telling>> {
+        ledger.action(call("t")).recording(|value| Said::result(*value))
+    }
+
+    let ledger = ledger();
+    assert_eq!(prepared(&ledger).run(|_| Ok::<_, Broken>(1_u32)).unwrap(), 1);
+    assert_eq!(told(&ledger).run(|_| Ok::<_, Broken>(2)).unwrap(), 2);
 }
 
 /// Many at once share their commits, and each outcome has its own intent.
