@@ -88,6 +88,41 @@ fn what_cannot_be_run_or_is_ended_is_recorded_too() {
     assert!(open.contains("by way of capture: gate 10"), "{open}");
 }
 
+/// What a program has started ends with it when its time is over, whether or not it listens.
+#[test]
+fn a_timeout_ends_all_that_was_started() {
+    let place = place();
+    let script = "(trap '' TERM; echo $BASHPID > inner; while :; do sleep 0.1; done) & \
+                  sleep 600 & echo $! > other; wait";
+    let output = action(&place, &["--timeout", "2"], &["bash", "-c", script]);
+    assert_eq!(output.status.code(), Some(143), "{}", text(&output));
+    for name in ["inner", "other"] {
+        let pid = fs::read_to_string(place.path(name)).unwrap();
+        let stat = format!("/proc/{}/stat", pid.trim());
+        // It may wait for whoever collects it.
+        let is_gone = || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
+        while !is_gone() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    assert_eq!(entries(&place)[1]["payload"]["kind"], "timeout");
+}
+
+/// It did start, so nobody may say that it did not.
+#[test]
+fn an_end_that_nobody_knows_is_no_failure_to_start() {
+    let place = place();
+    let mut traced = place.by("strace");
+    traced.args(["-f", "-o", "trace", "-e", "trace=wait4", "-e", "inject=wait4:error=ECHILD"]);
+    traced.arg(env!("CARGO_BIN_EXE_sigchain")).args(RUN).args(["--", "/bin/echo", "up"]);
+    let output = traced.output().unwrap();
+    assert_eq!(output.status.code(), Some(124), "{}", text(&output));
+    let said = &entries(&place)[1]["payload"];
+    let message = said["message"].as_str().unwrap();
+    assert!(message.starts_with("it ran, and how it ended is not known"), "{said}");
+    assert_eq!(said["outputs"]["stdout"]["bytes"], 3);
+}
+
 /// What cannot be recorded is not run; what ran and could not be recorded is said.
 #[test]
 fn nothing_runs_that_is_not_recorded() {

@@ -1,15 +1,17 @@
 //! A program that is run: what it writes goes through and is digested on the way, signals go on to it, and it has its time.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, PipeReader, Read, Write};
-use std::os::unix::process::ExitStatusExt as _;
+use std::io::{self, IsTerminal as _, PipeReader, Read, Write};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
 use sha2::{Digest as _, Sha256};
 use sigchain::digest::Digest;
 use sigchain::vocabulary::Failure;
@@ -36,6 +38,8 @@ pub(super) enum How {
     /// By a signal: because it was asked for, its time was over, or of itself.
     Signalled(i32, Failure),
     NotStarted(io::Error),
+    /// It was started, and the system does not say how it ended.
+    Unknown(io::Error),
 }
 
 /// What it wrote.
@@ -99,6 +103,13 @@ impl Child {
             Ok(asked) => asked,
             Err(error) => return not_started(error),
         };
+        // What a program has started is to end with it when its time is over: it gets a group of processes of its own. Without a time it
+        // stays in ours, as any command of a shell, and so it does at a terminal: there only one group may read what is typed, and
+        // Ctrl-C and Ctrl-Z go to that one.
+        let is_group = self.timeout.is_some() && !io::stdin().is_terminal();
+        if is_group {
+            self.command.process_group(0);
+        }
         let command = self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = match command.spawn() {
             Ok(child) => child,
@@ -108,7 +119,7 @@ impl Child {
         let stdout = tee(child.stdout.take(), io::stdout(), done.clone());
         let stderr = tee(child.stderr.take(), io::stderr(), done);
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let watched = Arc::new(Mutex::new(Watched { pid, failure: None }));
+        let watched = Arc::new(Mutex::new(Watched { pid, is_group, failure: None }));
         let watching = Arc::clone(&watched);
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
         thread::spawn(move || watch(&asked, &watching, deadline));
@@ -120,12 +131,16 @@ impl Child {
             }
         }
         let mut held = lock(&watched);
+        // Its number is still its own. What it leaves behind has been asked to end as it was.
+        if held.failure.is_some() && is_group {
+            held.signal(Signal::KILL);
+        }
         held.pid = None;
         let failure = held.failure;
         drop(held);
         let how = match child.wait() {
             Ok(status) => how(status, failure),
-            Err(error) => How::NotStarted(error),
+            Err(error) => How::Unknown(error),
         };
         // As long as a reader takes what comes, or is about to, it is waited for, however slow it is.
         let far = || lock(&stdout).bytes.saturating_add(lock(&stderr).bytes);
@@ -195,15 +210,25 @@ fn tee(
 #[derive(Debug)]
 struct Watched {
     pid: Option<Pid>,
+    /// Whether it has a group of its own.
+    is_group: bool,
     failure: Option<Failure>,
 }
 
 impl Watched {
     fn ask(&mut self, signal: Signal, failure: Failure) {
-        if let Some(pid) = self.pid {
+        if self.pid.is_some() {
             self.failure.get_or_insert(failure);
-            let _ = kill_process(pid, signal);
+            self.signal(signal);
         }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let _ = match self.pid {
+            Some(pid) if self.is_group => kill_process_group(pid, signal),
+            Some(pid) => kill_process(pid, signal),
+            None => Ok(()),
+        };
     }
 }
 

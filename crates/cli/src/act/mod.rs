@@ -193,6 +193,10 @@ fn ended(finished: &Finished) -> Ended {
             let text = format!("it could not be run: {error}");
             Ended::Failed(Failure::Error, message(said, &text))
         }
+        How::Unknown(error) => {
+            let text = format!("it ran, and how it ended is not known: {error}");
+            Ended::Failed(Failure::Error, message(said, &text))
+        }
     }
 }
 
@@ -206,6 +210,10 @@ fn exit_of(how: &How) -> u8 {
             ledger::tell(&format!("the program could not be run: {error}"));
             let is_missing = error.kind() == std::io::ErrorKind::NotFound;
             if is_missing { NOT_FOUND } else { NOT_RUNNABLE }
+        }
+        How::Unknown(error) => {
+            ledger::tell(&format!("the program ran, and how it ended is not known: {error}"));
+            NOT_TOLD
         }
     }
 }

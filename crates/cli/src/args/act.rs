@@ -58,7 +58,7 @@ pub(crate) struct ActionOptions {
     /// Only if this review of it is approved, and nothing was done on that yet
     #[arg(long, value_name = "EVENT", value_parser = parse::event_id)]
     pub(crate) after_review: Option<EventId>,
-    /// End it after so long, with SIGTERM and ten seconds later with SIGKILL
+    /// End it after so long, with SIGTERM and ten seconds later with SIGKILL; unless it reads from a terminal, all that it started too
     #[arg(long, value_name = "SECONDS", value_parser = parse::seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Option<Duration>,
     #[command(flatten)]
@@ -69,7 +69,8 @@ pub(crate) struct ActionOptions {
 
 const ACTION: &str = "\
 Exit codes: that of the program, and as env(1) and timeout(1) have it
-  124  it ran, and what came of it is not recorded: the action stays open, and standard error says what came of it
+  124  it ran, and what came of it is not recorded: the action stays open, and standard error says what came of it;
+       or the system does not say how it ended, which is recorded
   125  it did not run: it could not be recorded, or no review allows it; standard error says why
   126  it could not be run; 127 it was not found: both are recorded
   128  and the number of the signal that ended it
