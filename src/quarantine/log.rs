@@ -611,4 +611,16 @@ mod tests {
         std::fs::write(place.path().join("led").join(FOLDER), b"x").unwrap();
         assert!(cases(&*ledger).is_err());
     }
+
+    #[test]
+    fn a_copy_is_whole_however_many_pieces_it_is_read_in() {
+        let place = tempfile::tempdir().unwrap();
+        let ledger = ledger(place.path());
+        let whole: Vec<u8> = (0..=BLOCK * 2).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        let from = ledger.create("from").unwrap();
+        from.write_at(&whole, 0).unwrap();
+        let (len, digest) = copy(&*from, &*ledger, "to").unwrap();
+        assert_eq!((len, digest), (2_097_153, Digest::of(&[&whole])));
+        assert_eq!(std::fs::read(place.path().join("led/to")).unwrap(), whole);
+    }
 }
