@@ -32,10 +32,12 @@
 mod docket;
 mod error;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::{Map, Value, json};
 
+use crate::codec::len_u64;
 use crate::digest::Digest;
 use crate::error::{AppendError, DecideError};
 use crate::event::{Capture, Event};
@@ -149,6 +151,17 @@ impl<'i> Request<'i> {
         if let Some(name) = reviewers.iter().flatten().find(unfit) {
             let expected = "1 to 256 bytes of text without control characters";
             return Err(FieldError::new("reviewers", expected, name));
+        }
+        if let Some(names) = reviewers {
+            // Nobody could ever approve it.
+            let names: BTreeSet<_> = names.iter().copied().collect();
+            let may = |name: &&&str| **name != *requester && **name != intent.actor;
+            let (could, needed) =
+                (len_u64(names.iter().filter(may).count()), approvals.unwrap_or(1));
+            if could < needed {
+                let expected = "at least as many as must approve, besides who asks and who acts";
+                return Err(FieldError::new("reviewers", expected, &could.to_string()));
+            }
         }
         let asked = Asked::of(intent);
         let payload = intent::payload_of(intent).filter(|_| intent.payload.size() <= REPEATED_MAX);

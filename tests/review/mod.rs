@@ -217,6 +217,12 @@ fn a_policy_says_who_and_how_many() {
         Request::new(&intent, far()).reviewers([]),
         Request::new(&intent, far()).reviewers(["human:ada"; 65]),
         Request::new(&intent, far()).reviewers(["a\nb"]),
+        Request::new(&intent, far()).approvals(2).reviewers(["human:ada", "human:ada"]),
+        Request::new(&intent, far())
+            .by("human:bo")
+            .approvals(2)
+            .reviewers(["human:ada", "human:bo"]),
+        Request::new(&intent, far()).reviewers(["agent:planner"]),
     ] {
         assert!(matches!(reviews.request(&unfit), Err(ReviewError::Field(_))));
     }

@@ -24,6 +24,16 @@ fn entries(place: &Place) -> Vec<Value> {
     value["entries"].as_array().unwrap().clone()
 }
 
+/// Where the environment names the ledger, all that stands behind -- is the program.
+#[test]
+fn the_environment_names_the_ledger() {
+    let place = place();
+    let run = ["action", "--actor", "agent:a", "--episode", "run-1", "--", "echo", "hi", "there"];
+    let output = place.command(&run).env("SIGCHAIN_LEDGER", "led").output().unwrap();
+    assert_eq!(&*output.stdout, b"hi there\n", "{}", text(&output));
+    assert_eq!(entries(&place)[0]["payload"]["arguments"]["argv"], json!(["echo", "hi", "there"]));
+}
+
 /// [S-action-1], [S-capture-1]: intent, what goes through, exit code and digests.
 #[test]
 fn a_program_is_run_between_its_two_entries() {

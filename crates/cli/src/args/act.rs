@@ -34,12 +34,7 @@ pub(crate) struct Doing {
     #[arg(long)]
     pub(crate) hide_arguments: bool,
     /// The program, and its arguments
-    #[arg(
-        value_name = "PROGRAM",
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
+    #[arg(value_name = "PROGRAM", required = true, last = true, allow_hyphen_values = true)]
     pub(crate) program: Vec<OsString>,
 }
 
