@@ -303,16 +303,15 @@ impl Reserved {
 
     /// What is left of the keys in force, and their roles, behind this entry.
     pub(crate) fn change_keys(&self, keys: &mut BTreeMap<KeyId, Role>) {
-        let mut enrol = |record: &KeyRecord| keys.insert(record.id(), record.role);
         match self {
             // A chain of a line begins with keys of its own.
             Self::Genesis { keys: first, .. } => {
                 *keys = first.iter().map(|record| (record.id(), record.role)).collect();
             }
-            Self::Enroll { key, .. } => drop(enrol(key)),
+            Self::Enroll { key, .. } => drop(keys.insert(key.id(), key.role)),
             Self::Rotate { key, old, .. } => {
-                enrol(key);
                 keys.remove(old);
+                keys.insert(key.id(), key.role);
             }
             Self::Revoke { key, .. } => drop(keys.remove(key)),
             _ => {}
